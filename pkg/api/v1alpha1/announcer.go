@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Announcer is what a node's agent tells about itself. Its name is the node's; only that node's agent writes it.
+//
+// +genclient
+// +genclient:nonNamespaced
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,categories=fairlead
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.gossipAddress`
+// +kubebuilder:printcolumn:name="Owned",type=integer,JSONPath=`.status.owned`
+// +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members`
+// +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Announcer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Status AnnouncerStatus `json:"status,omitempty"`
+}
+
+// AnnouncerStatus is the node's inventory and what its agent is doing.
+type AnnouncerStatus struct {
+	// version of the agent.
+	//
+	// +optional
+	Version string `json:"version,omitempty"`
+	// machineID is the node's system UUID or machine id, as the agent reads it.
+	//
+	// +optional
+	MachineID string `json:"machineID,omitempty"`
+	// gossipAddress is where other agents reach this one, as address:port.
+	//
+	// +optional
+	GossipAddress string `json:"gossipAddress,omitempty"`
+	// interfaces that carry traffic, without those of containers.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Interfaces []NodeInterface `json:"interfaces,omitempty"`
+	// owned is the number of addresses the node announces on layer 2 now.
+	//
+	// +optional
+	Owned int32 `json:"owned"`
+	// members is the number of agents that this one sees alive, itself included.
+	//
+	// +optional
+	Members int32 `json:"members"`
+	// bgp lists the node's BGP sessions.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=peer
+	// +kubebuilder:validation:MaxItems=256
+	BGP []BGPSession `json:"bgp,omitempty"`
+	// conditions: Ready.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// NodeInterface is a network interface of the node.
+type NodeInterface struct {
+	// +required
+	Name string `json:"name"`
+	// mac is the hardware address; empty where there is none.
+	//
+	// +optional
+	MAC string `json:"mac,omitempty"`
+	// addresses with their prefix lengths, for example 10.0.0.5/24, without link-local ones.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=256
+	Addresses []string `json:"addresses,omitempty"`
+	// up tells whether the link has a carrier.
+	//
+	// +optional
+	Up bool `json:"up,omitempty"`
+	// defaultRoute tells whether a default route leaves through this interface.
+	//
+	// +optional
+	DefaultRoute bool `json:"defaultRoute,omitempty"`
+}
+
+// BGPSession is the state of one session.
+type BGPSession struct {
+	// peer is the name of the BGPPeer.
+	//
+	// +required
+	Peer string `json:"peer"`
+	// state as RFC 4271 names it: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
+	//
+	// +optional
+	State string `json:"state,omitempty"`
+	// since when the session is in this state.
+	//
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// prefixes announced to the peer.
+	//
+	// +optional
+	Prefixes int32 `json:"prefixes,omitempty"`
+	// lastError in words.
+	//
+	// +optional
+	LastError string `json:"lastError,omitempty"`
+}
+
+// AnnouncerList is a list of Announcers.
+//
+// +kubebuilder:object:root=true
+type AnnouncerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []Announcer `json:"items"`
+}

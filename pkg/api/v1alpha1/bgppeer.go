@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// BGPPeer is a router (or a local speaker) that announcers open BGP sessions to.
+//
+// +genclient
+// +genclient:nonNamespaced
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,categories=fairlead
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Peer",type=string,JSONPath=`.spec.peerAddress`
+// +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.peerInterface`
+// +kubebuilder:printcolumn:name="ASN",type=integer,JSONPath=`.spec.peerASN`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type BGPPeer struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec BGPPeerSpec `json:"spec"`
+	// +optional
+	Status BGPPeerStatus `json:"status,omitempty"`
+}
+
+// BGPPeerSpec describes the sessions to one peer.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.peerAddress) != has(self.peerInterface)",message="exactly one of peerAddress and peerInterface must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.keepalive) || !has(self.holdTime) || duration(self.holdTime) == duration('0s') || duration(self.keepalive) < duration(self.holdTime)",message="keepalive must be shorter than holdTime"
+type BGPPeerSpec struct {
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address"
+	PeerAddress string `json:"peerAddress,omitempty"`
+
+	// peerInterface makes an unnumbered session over IPv6 link-local addresses (RFC 5549) on this interface.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=15
+	PeerInterface string `json:"peerInterface,omitempty"`
+
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4294967295
+	PeerASN int64 `json:"peerASN"`
+
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4294967295
+	LocalASN int64 `json:"localASN"`
+
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address"
+	SourceAddress string `json:"sourceAddress,omitempty"`
+
+	// port of the peer. Default 179.
+	//
+	// +optional
+	// +kubebuilder:default=179
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+
+	// holdTime of the session: 0s, or from 3s to 65535s (RFC 4271 section 4.2). Default 90s.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || (duration(self) >= duration('3s') && duration(self) <= duration('65535s'))",message="holdTime must be 0s or lie between 3s and 65535s"
+	HoldTime *metav1.Duration `json:"holdTime,omitempty"`
+
+	// keepalive interval. Default a third of the hold time.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="keepalive must be at least 1s"
+	Keepalive *metav1.Duration `json:"keepalive,omitempty"`
+
+	// connectRetry is the time between attempts to connect. Default 10s.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('65535s')",message="connectRetry must lie between 1s and 65535s"
+	ConnectRetry *metav1.Duration `json:"connectRetry,omitempty"`
+
+	// ebgpMultiHop allows an eBGP peer that is more than one hop away, at most this many.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=255
+	EBGPMultiHop *int32 `json:"ebgpMultiHop,omitempty"`
+
+	// passwordSecret names a Secret in Fairlead's namespace whose key password is the TCP MD5 key (RFC 2385).
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	PasswordSecret string `json:"passwordSecret,omitempty"`
+
+	// +optional
+	BFD *BFD `json:"bfd,omitempty"`
+
+	// +optional
+	GracefulRestart *GracefulRestart `json:"gracefulRestart,omitempty"`
+
+	// nodeSelector limits which nodes open this session. Default all.
+	//
+	// +optional
+	NodeSelector *metav1.LabelSelector `json:"nodeSelector,omitempty"`
+}
+
+// BFD is bidirectional forwarding detection (RFC 5880) beside the session; routes are announced only while it is up.
+type BFD struct {
+	// interval between packets, both directions, from 10ms to 60s. Default 300ms.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10ms') && duration(self) <= duration('60s')",message="interval must lie between 10ms and 60s"
+	Interval *metav1.Duration `json:"interval,omitempty"`
+	// multiplier is the number of missed packets that ends the session. Default 3.
+	//
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=255
+	Multiplier int32 `json:"multiplier,omitempty"`
+}
+
+// GracefulRestart (RFC 4724) keeps the routes at the peer while the announcer restarts.
+type GracefulRestart struct {
+	// restartTime is how long the peer keeps them, from 1s to 4095s. Default 120s.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('4095s')",message="restartTime must lie between 1s and 4095s"
+	RestartTime *metav1.Duration `json:"restartTime,omitempty"`
+}
+
+// BGPPeerStatus tells whether the peer can be used as it is written.
+type BGPPeerStatus struct {
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// BGPPeerList is a list of BGPPeers.
+//
+// +kubebuilder:object:root=true
+type BGPPeerList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []BGPPeer `json:"items"`
+}

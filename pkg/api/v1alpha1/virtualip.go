@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// VirtualIP is one address in use or reserved. Its name is the address itself (IPv6 with : written -), so that the API
+// server's unique names make a second claim of the same address impossible.
+//
+// +genclient
+// +genclient:nonNamespaced
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:scope=Cluster,path=virtualips,shortName=vip;vips,categories=fairlead
+// +kubebuilder:subresource:status
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.spec.address`
+// +kubebuilder:printcolumn:name="Pool",type=string,JSONPath=`.spec.pool`
+// +kubebuilder:printcolumn:name="Namespace",type=string,JSONPath=`.spec.services[*].namespace`
+// +kubebuilder:printcolumn:name="Service",type=string,JSONPath=`.spec.services[*].name`
+// +kubebuilder:printcolumn:name="Node",type=string,JSONPath=`.status.node`
+// +kubebuilder:printcolumn:name="Announced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Announced")].status`
+// +kubebuilder:printcolumn:name="Candidates",type=string,priority=1,JSONPath=`.spec.candidates`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == (self.spec.address.startsWith(':') ? '0' : '') + self.spec.address.replace(':', '-') + (self.spec.address.endsWith(':') ? '0' : '')",message="the name must be the address, with : written as -, and a 0 where it would begin or end with -"
+type VirtualIP struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec VirtualIPSpec `json:"spec"`
+	// +optional
+	Status VirtualIPStatus `json:"status,omitempty"`
+}
+
+// ReclaimPolicy says what becomes of a VirtualIP that no Service uses.
+//
+// +kubebuilder:validation:Enum=Delete;Retain
+type ReclaimPolicy string
+
+// The reclaim policies.
+const (
+	// ReclaimDelete removes the VirtualIP with its last Service.
+	ReclaimDelete ReclaimPolicy = "Delete"
+	// ReclaimRetain keeps it: a reservation.
+	ReclaimRetain ReclaimPolicy = "Retain"
+)
+
+// VirtualIPSpec is written by the cloud controller manager; a reservation is first written by a user.
+type VirtualIPSpec struct {
+	// address in canonical form (RFC 5952 for IPv6).
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MaxLength=45
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="address is immutable: the address is the object's name"
+	// +kubebuilder:validation:XValidation:rule="isIP(self) && ip.isCanonical(self)",message="must be an IP address in canonical form"
+	Address string `json:"address"`
+
+	// pool is the name of the AddressPool the address came from; empty for a reservation outside every pool.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Pool string `json:"pool,omitempty"`
+
+	// id names a reservation for the annotation fairlead.dev/id.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9._]*[a-z0-9])?)?$`
+	ID string `json:"id,omitempty"`
+
+	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete.
+	//
+	// +optional
+	// +kubebuilder:default=Delete
+	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
+
+	// +optional
+	Sharing *Sharing `json:"sharing,omitempty"`
+
+	// services that use the address, in the order in which they claimed it.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=namespace
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Services []ServiceClaim `json:"services,omitempty"`
+
+	// announce is how the address is announced, resolved from the pool and the Services' annotations.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Announce []Announcement `json:"announce,omitempty"`
+
+	// candidates are the nodes that may own the address on layer 2, in order.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Candidates []string `json:"candidates,omitempty"`
+
+	// epoch grows with every change of candidates.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// Sharing lets several Services use one address on different ports.
+type Sharing struct {
+	// key must be the same for all Services on the address.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key"`
+}
+
+// ServiceClaim is one Service's use of an address: what an announcer needs to know of it.
+type ServiceClaim struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +optional
+	UID types.UID `json:"uid,omitempty"`
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=1024
+	Ports []ServicePort `json:"ports,omitempty"`
+	// +optional
+	// +kubebuilder:validation:Enum=Cluster;Local
+	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
+	// healthCheckNodePort answers, on each node, whether it has ready endpoints (externalTrafficPolicy Local).
+	//
+	// +optional
+	HealthCheckNodePort int32 `json:"healthCheckNodePort,omitempty"`
+}
+
+// ServicePort is a port that a Service claims on its address.
+type ServicePort struct {
+	// +required
+	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
+	Protocol corev1.Protocol `json:"protocol"`
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// +optional
+	NodePort int32 `json:"nodePort,omitempty"`
+}
+
+// VirtualIPStatus is written by the announcer that owns the address.
+type VirtualIPStatus struct {
+	// node that announces the address on layer 2; empty while nobody does.
+	//
+	// +optional
+	Node string `json:"node,omitempty"`
+	// term of the ownership: grows with each change of owner, also while the API server is away.
+	//
+	// +optional
+	Term int64 `json:"term,omitempty"`
+	// epoch of the candidates that the owner acted on.
+	//
+	// +optional
+	Epoch int64 `json:"epoch,omitempty"`
+	// since when the node announces the address.
+	//
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
+	// conditions: Announced and Conflict.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// VirtualIPList is a list of VirtualIPs.
+//
+// +kubebuilder:object:root=true
+type VirtualIPList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []VirtualIP `json:"items"`
+}
