@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ownership
+
+import "net/netip"
+
+// Action is something that the caller of [Machine].Step has to do; one of
+// [Announce], [Withdraw], [OwnerChanged], [Gossip] and [Send]. Actions are to be
+// done in the order returned, so that a node withdraws before it says that it
+// has.
+type Action interface{ action() }
+
+// Cause says why an address is announced or withdrawn. Its text is a stable
+// value for metrics.
+type Cause string
+
+const (
+	// CauseInitial (Announce): as far as this node knows, nobody announced the
+	// address before. It is to be probed for another user first (RFC 5227, DAD).
+	CauseInitial Cause = "initial"
+	// CauseTakeover (Announce): the owner is gone, or has let the address go.
+	CauseTakeover Cause = "takeover"
+	// CauseHandover: the owner asked this node to take over (Announce), or the
+	// node that was asked has done so (Withdraw).
+	CauseHandover Cause = "handover"
+	// CauseSuperseded (Withdraw): a live node has the better claim.
+	CauseSuperseded Cause = "superseded"
+	// CauseMinority (Withdraw): this node does not see a majority.
+	CauseMinority Cause = "minority"
+	// CauseGate (Withdraw): the local gate was closed.
+	CauseGate Cause = "gate"
+	// CauseRemoved (Withdraw): the address exists no more.
+	CauseRemoved Cause = "removed"
+	// CauseLeave (Withdraw): the announcer ends.
+	CauseLeave Cause = "leave"
+)
+
+// Announce is an action: begin to announce the address.
+type Announce struct {
+	Address netip.Addr
+	Term    uint64
+	Cause   Cause
+}
+
+// Withdraw is an action: stop announcing the address.
+type Withdraw struct {
+	Address netip.Addr
+	Term    uint64
+	Cause   Cause
+	// KeepForwarding: neighbours may still send here for a while; go on
+	// forwarding what they send. True in a handover and on leaving.
+	KeepForwarding bool
+}
+
+// OwnerChanged is an action: this node now believes Owner to hold the address.
+// It is for status and metrics; nothing depends on it.
+type OwnerChanged struct {
+	Address netip.Addr
+	// Owner is empty when no live node holds the address.
+	Owner string
+	Term  uint64
+}
+
+// Gossip is an action: send the message to every other announcer. It may be
+// lost.
+type Gossip struct{ Message Message }
+
+// Send is an action: send the message to one node, by a way that carries large
+// messages. It may be lost.
+type Send struct {
+	To      string
+	Message Message
+}
+
+func (Announce) action()     {}
+func (Withdraw) action()     {}
+func (OwnerChanged) action() {}
+func (Gossip) action()       {}
+func (Send) action()         {}

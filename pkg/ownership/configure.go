@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ownership
+
+func (ev Configured) apply(m *Machine) {
+	for _, a := range ev.Addresses {
+		r := m.record(a.Address)
+		if r.configured && a.Epoch < r.epoch {
+			continue
+		}
+		r.configured, r.candidates, r.epoch = true, a.Candidates, a.Epoch
+		m.touch(r)
+	}
+}
+
+func (ev Removed) apply(m *Machine) {
+	for _, a := range ev.Addresses {
+		r := m.records[a]
+		if r == nil {
+			continue
+		}
+		r.configured, r.candidates, r.epoch = false, nil, 0
+		r.gate, r.gateKnown = GateOpen, false
+		m.touch(r)
+	}
+}
+
+func (ev Eligible) apply(m *Machine) {
+	for _, a := range ev.Addresses {
+		r := m.record(a)
+		r.gate, r.gateKnown = ev.Gate, true
+		m.touch(r)
+	}
+}

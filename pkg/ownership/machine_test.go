@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ownership
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// cluster is a set of machines whose messages arrive at once and in order.
+type cluster struct {
+	t        *testing.T
+	now      time.Time
+	names    []string
+	machines map[string]*Machine
+	actions  map[string][]Action // announce and withdraw, since last taken
+	cut      map[string]bool     // nodes that hear and say nothing
+}
+
+var (
+	addrA = netip.MustParseAddr("10.0.0.100")
+	addrB = netip.MustParseAddr("fd00::1")
+)
+
+func newCluster(t *testing.T, quorum Quorum, names ...string) *cluster {
+	t.Helper()
+	c := &cluster{
+		t: t, now: time.Unix(1000, 0), names: names,
+		machines: map[string]*Machine{}, actions: map[string][]Action{}, cut: map[string]bool{},
+	}
+	for i, n := range names {
+		c.machines[n] = New(Options{Self: n, Incarnation: uint64(i + 1), Quorum: quorum})
+	}
+	return c
+}
+
+// settled brings a cluster up whose nodes all may announce the addresses.
+func (c *cluster) settled(addresses ...Address) *cluster {
+	c.t.Helper()
+	c.members()
+	for _, n := range c.names {
+		c.step(n, Configured{addresses})
+		for _, a := range addresses {
+			c.step(n, Eligible{[]netip.Addr{a.Address}, GateOpen})
+		}
+	}
+	for _, n := range c.names {
+		c.step(n, Settled{})
+	}
+	c.pass(10 * time.Second)
+	c.actions = map[string][]Action{}
+	return c
+}
+
+func (c *cluster) step(node string, ev Event) {
+	c.t.Helper()
+	for _, a := range c.machines[node].Step(ev, c.now) {
+		switch a := a.(type) {
+		case Gossip:
+			for _, to := range c.names {
+				c.deliver(node, to, a.Message)
+			}
+		case Send:
+			c.deliver(node, a.To, a.Message)
+		case Announce, Withdraw:
+			c.actions[node] = append(c.actions[node], a)
+		}
+	}
+}
+
+func (c *cluster) deliver(from, to string, msg Message) {
+	c.t.Helper()
+	if from != to && !c.cut[from] && !c.cut[to] {
+		c.step(to, Heard{msg})
+	}
+}
+
+// members tells every node whom it sees: all that are not cut off like itself.
+func (c *cluster) members() {
+	c.t.Helper()
+	for _, n := range c.names {
+		var alive []string
+		for _, o := range c.names {
+			if !c.cut[n] && !c.cut[o] {
+				alive = append(alive, o)
+			}
+		}
+		c.step(n, MembersChanged{Alive: alive, Voters: c.names})
+	}
+}
+
+// pass lets time go by, with the ticks that the machines want.
+func (c *cluster) pass(d time.Duration) {
+	c.t.Helper()
+	end := c.now.Add(d)
+	for {
+		first, who := end, ""
+		for _, n := range c.names {
+			if at, ok := c.machines[n].NextDeadline(); ok && at.Before(first) {
+				first, who = at, n
+			}
+		}
+		c.now = first
+		if who == "" {
+			return
+		}
+		c.step(who, Tick{})
+	}
+}
+
+func (c *cluster) owners(a netip.Addr) []string {
+	var out []string
+	for _, n := range c.names {
+		if c.machines[n].Holds(a) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (c *cluster) want(what string, a netip.Addr, owners ...string) {
+	c.t.Helper()
+	if diff := cmp.Diff(owners, c.owners(a), cmpopts.EquateEmpty()); diff != "" {
+		c.t.Errorf("%s: owners of %s (-want +got):\n%s", what, a, diff)
+	}
+}
+
+func three(t *testing.T) *cluster {
+	t.Helper()
+	return newCluster(t, QuorumMajority, "n1", "n2", "n3").settled(
+		Address{addrA, []string{"n1", "n2", "n3"}, 1},
+		Address{addrB, []string{"n2", "n3", "n1"}, 1})
+}
+
+func TestFirstCandidateAnnounces(t *testing.T) {
+	c := three(t)
+	c.want("at rest", addrA, "n1")
+	c.want("at rest", addrB, "n2")
+}
+
+func TestTakeoverNeedsNoTime(t *testing.T) {
+	c := three(t)
+	c.cut["n1"] = true
+	c.members()
+	c.want("n1 cut off", addrA, "n2")
+	c.want("n1 cut off", addrB, "n2")
+	want := map[string][]Action{
+		"n1": {Withdraw{Address: addrA, Term: 1, Cause: CauseMinority}},
+		"n2": {Announce{Address: addrA, Term: 2, Cause: CauseTakeover}},
+	}
+	if diff := cmp.Diff(want, c.actions, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+	c.cut["n1"] = false
+	c.members()
+	c.pass(time.Minute)
+	c.want("n1 back", addrA, "n2")
+}
