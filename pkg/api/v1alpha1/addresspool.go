@@ -96,9 +96,10 @@ type AddressPoolSpec struct {
 	// +kubebuilder:validation:Minimum=0
 	MaxPerNamespace int32 `json:"maxPerNamespace,omitempty"`
 
-	// releaseDelay keeps a released address for the same namespace and name this long. Between 0s and 24h.
+	// releaseDelay keeps a released address for the same namespace and name this long. Between 0s and 24h. Default 60s.
 	//
 	// +optional
+	// +kubebuilder:default="60s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="releaseDelay must lie between 0s and 24h"
 	ReleaseDelay *metav1.Duration `json:"releaseDelay,omitempty"`
 

@@ -90,6 +90,12 @@ type VirtualIPSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	Services []ServiceClaim `json:"services,omitempty"`
 
+	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
+	// releaseDelay says. Set only while services is empty.
+	//
+	// +optional
+	ReservedFor *ReservedFor `json:"reservedFor,omitempty"`
+
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	//
 	// +optional
@@ -109,6 +115,20 @@ type VirtualIPSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// ReservedFor names who gets a released address back, and until when.
+type ReservedFor struct {
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// +required
+	Until metav1.Time `json:"until"`
 }
 
 // Sharing lets several Services use one address on different ports.

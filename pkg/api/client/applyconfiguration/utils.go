@@ -52,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NodeInterfaceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PoolCapacity"):
 		return &apiv1alpha1.PoolCapacityApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ReservedFor"):
+		return &apiv1alpha1.ReservedForApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServiceClaim"):
 		return &apiv1alpha1.ServiceClaimApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ServicePort"):

@@ -35,7 +35,7 @@ type AddressPoolSpecApplyConfiguration struct {
 	ServiceSelector *v1.LabelSelectorApplyConfiguration `json:"serviceSelector,omitempty"`
 	// maxPerNamespace is the greatest number of addresses of this pool that one namespace may hold; 0 means no limit.
 	MaxPerNamespace *int32 `json:"maxPerNamespace,omitempty"`
-	// releaseDelay keeps a released address for the same namespace and name this long. Between 0s and 24h.
+	// releaseDelay keeps a released address for the same namespace and name this long. Between 0s and 24h. Default 60s.
 	ReleaseDelay *metav1.Duration `json:"releaseDelay,omitempty"`
 	// sharedAcrossNamespaces lets Services of different namespaces share an address by the same sharing key.
 	SharedAcrossNamespaces *bool `json:"sharedAcrossNamespaces,omitempty"`

@@ -24,6 +24,9 @@ type VirtualIPSpecApplyConfiguration struct {
 	Sharing       *SharingApplyConfiguration `json:"sharing,omitempty"`
 	// services that use the address, in the order in which they claimed it.
 	Services []ServiceClaimApplyConfiguration `json:"services,omitempty"`
+	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
+	// releaseDelay says. Set only while services is empty.
+	ReservedFor *ReservedForApplyConfiguration `json:"reservedFor,omitempty"`
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	Announce []AnnouncementApplyConfiguration `json:"announce,omitempty"`
 	// candidates are the nodes that may own the address on layer 2, in order.
@@ -88,6 +91,14 @@ func (b *VirtualIPSpecApplyConfiguration) WithServices(values ...*ServiceClaimAp
 		}
 		b.Services = append(b.Services, *values[i])
 	}
+	return b
+}
+
+// WithReservedFor sets the ReservedFor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReservedFor field is set to the value of the last call.
+func (b *VirtualIPSpecApplyConfiguration) WithReservedFor(value *ReservedForApplyConfiguration) *VirtualIPSpecApplyConfiguration {
+	b.ReservedFor = value
 	return b
 }
 
