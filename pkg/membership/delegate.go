@@ -11,11 +11,9 @@ import (
 
 // Inputs of the loop that owns the view. They come from memberlist's goroutines.
 type (
-	nodeJoined  struct{ node memberlist.Node }
-	nodeUpdated struct{ node memberlist.Node }
+	nodeListed  struct{ node memberlist.Node } // new, back, or with new metadata
 	nodeGone    struct{ name string }
 	userMessage struct{ envelope envelope }
-	nodeProbed  struct{ name string }
 )
 
 // delegate receives memberlist's callbacks, often with its locks held: it copies and queues, nothing else.
@@ -27,8 +25,8 @@ func copyNode(n *memberlist.Node) memberlist.Node {
 	return c
 }
 
-func (d delegate) NotifyJoin(n *memberlist.Node)   { d.m.inbox.push(nodeJoined{copyNode(n)}, false) }
-func (d delegate) NotifyUpdate(n *memberlist.Node) { d.m.inbox.push(nodeUpdated{copyNode(n)}, false) }
+func (d delegate) NotifyJoin(n *memberlist.Node)   { d.m.inbox.push(nodeListed{copyNode(n)}, false) }
+func (d delegate) NotifyUpdate(n *memberlist.Node) { d.m.inbox.push(nodeListed{copyNode(n)}, false) }
 func (d delegate) NotifyLeave(n *memberlist.Node)  { d.m.inbox.push(nodeGone{n.Name}, false) }
 
 // NodeMeta is called when the node starts and by UpdateNode.

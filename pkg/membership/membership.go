@@ -4,6 +4,7 @@ package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -38,6 +39,11 @@ type Membership struct {
 	view  *view
 	seeds []netip.AddrPort
 
+	detector     *detector // belongs to beat
+	hearts       *heartbeats
+	listChanged  chan struct{}
+	probeAnswers chan string
+
 	seedsChanged chan struct{}
 	keysMu       sync.Mutex
 	leaveMu      sync.Mutex // memberlist must not be left once it is shut down
@@ -58,7 +64,8 @@ func Join(ctx context.Context, cfg Config) (*Membership, error) {
 	m := &Membership{
 		cfg: cfg, boot: newBootID(), view: newView(cfg.NodeName),
 		inbox: newQueue[any](), outbox: newQueue[Event](), events: make(chan Event, 16),
-		seedsChanged: make(chan struct{}, 1),
+		seedsChanged: make(chan struct{}, 1), listChanged: make(chan struct{}, 1), probeAnswers: make(chan string),
+		detector: newDetector(cfg.NodeName, cfg.Tuning.HeartbeatInterval, cfg.Tuning.HeartbeatMisses),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	m.broadcasts = &memberlist.TransmitLimitedQueue{NumNodes: m.numNodes, RetransmitMult: 4}
@@ -67,6 +74,8 @@ func Join(ctx context.Context, cfg Config) (*Membership, error) {
 		return nil, err
 	}
 	m.tasks.Go(m.run)
+	m.tasks.Go(m.beat)
+	m.tasks.Go(m.hearts.read)
 	m.tasks.Go(m.deliver)
 	m.tasks.Go(m.rejoin)
 	return m, nil
@@ -78,15 +87,20 @@ func (m *Membership) open(logger klog.Logger) error {
 	if m.keyring, err = memberlist.NewKeyring(m.cfg.Keys, m.cfg.Keys[0]); err != nil {
 		return fmt.Errorf("membership: %w", err)
 	}
+	if m.hearts, err = listenHeartbeats(m.cfg, subject{m.cfg.NodeName, m.boot}, &m.stats); err != nil {
+		return fmt.Errorf("membership: bind heartbeat port %d: %w", m.cfg.HeartbeatPort, err)
+	}
 	conf := memberlistConfig(m.cfg)
 	conf.Keyring, conf.Logger = m.keyring, newMemberlistLogger(logger)
 	conf.Delegate, conf.Events = delegate{m}, delegate{m}
 	t, err := newTransport(m.ctx, m.cfg, conf.Logger)
 	if err != nil {
+		m.hearts.conn.Close()
 		return fmt.Errorf("membership: bind %v: %w", m.cfg.BindAddr, err)
 	}
 	conf.Transport = t
 	if m.list, err = memberlist.Create(conf); err != nil {
+		m.hearts.conn.Close()
 		t.Shutdown()
 		return fmt.Errorf("membership: start memberlist: %w", err)
 	}
@@ -131,15 +145,17 @@ func (m *Membership) handle(in any, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch in := in.(type) {
-	case nodeJoined:
-		m.emit(m.view.joined(in.node, now)...)
-	case nodeUpdated:
+	case nodeListed:
 		m.emit(m.view.joined(in.node, now)...)
 	case nodeGone:
 		m.emit(m.view.delisted(in.name, now)...)
 	case userMessage:
 		m.emit(m.view.received(in.envelope, now)...)
+		if in.envelope.kind != envelopeLeave {
+			return
+		}
 	}
+	m.notifyListChanged()
 }
 
 // emit queues events for the receiver and counts them.
@@ -228,15 +244,25 @@ func (m *Membership) SetKeys(keys [][]byte) error {
 	if err := validateKeys(keys); err != nil {
 		return fmt.Errorf("membership: set keys: %w", err)
 	}
+	copied := make([][]byte, len(keys))
+	for i := range keys {
+		copied[i] = slices.Clone(keys[i])
+	}
+	keys = copied
 	m.keysMu.Lock()
 	defer m.keysMu.Unlock()
-	return replaceKeys(m.keyring, keys)
+	if err := replaceKeys(m.keyring, keys); err != nil {
+		return fmt.Errorf("membership: set keys: %w", err)
+	}
+	m.hearts.seal.setKeys(keys)
+	return nil
 }
 
 // Leave tells the others that this node goes, so that they see Left at once, and returns when the message has been
 // sent often enough or ctx ends. Call Close afterwards. Nothing else may be sent after Leave.
 func (m *Membership) Leave(ctx context.Context) error {
 	m.leaving.Store(true)
+	m.notifyListChanged()
 	m.sendToAll(m.envelope(envelopeLeave, nil).marshal())
 	timeout := tcpTimeout
 	if d, ok := ctx.Deadline(); ok {
@@ -275,7 +301,7 @@ func (m *Membership) Close() error {
 		m.leaveMu.Lock()
 		defer m.leaveMu.Unlock()
 		m.cancel()
-		m.closeErr = m.list.Shutdown()
+		m.closeErr = errors.Join(m.list.Shutdown(), m.hearts.conn.Close())
 		m.tasks.Wait()
 	})
 	return m.closeErr
