@@ -161,11 +161,12 @@ func (d *detector) accusation(from string, subjects []subject, selfBoot bootID, 
 			continue
 		}
 		p := d.peers[s.name]
-		if p == nil || p.boot != s.boot || p.failed || p.heard.IsZero() {
+		if p == nil || p.boot != s.boot || p.failed {
 			continue
 		}
-		answer = true
-		if now.Sub(p.heard) < d.doubt() {
+		// Only who knows the accused has an opinion; being heard is how it is given.
+		answer = answer || !p.heard.IsZero()
+		if !p.heard.IsZero() && now.Sub(p.heard) < d.doubt() {
 			continue // this node hears it
 		}
 		p.witnesses[from] = now

@@ -10,7 +10,7 @@ func (d *detector) ask(now time.Time) []action {
 	parted := d.manySilent(now)
 	var to []string
 	for _, p := range d.sorted() {
-		if !p.neighbour && !p.watched {
+		if !p.neighbour && !p.watched && !p.failed {
 			continue
 		}
 		doubtful := p.watched && !p.heard.IsZero() && now.Sub(p.heard) >= d.doubt()
@@ -122,9 +122,6 @@ func (d *detector) scheduleNextAccusation(p *peer, now time.Time) {
 
 // guilty reports whether there is a verdict on p: two witnesses, or this node alone where no other can be asked.
 func (d *detector) guilty(p *peer, now time.Time) bool {
-	if p.heard.IsZero() {
-		return false
-	}
 	recent := 0
 	for w, at := range p.witnesses {
 		if now.Sub(at) > 2*d.silence() {
@@ -134,7 +131,7 @@ func (d *detector) guilty(p *peer, now time.Time) bool {
 		recent++
 	}
 	if recent >= 2 {
-		return now.Sub(p.heard) >= d.doubt()
+		return p.heard.IsZero() || now.Sub(p.heard) >= d.doubt()
 	}
 	if p.accusedAt.IsZero() || !d.silent(p, now) {
 		return false
