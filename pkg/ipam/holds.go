@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam
+
+import (
+	"container/heap"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// hold keeps an address from being handed out until a time: for its last owner
+// (key), or for nobody because another station uses it (key is "").
+type hold struct {
+	key   string
+	until time.Time
+}
+
+// holds is the reserved and the quarantined addresses. One address has at most
+// one hold.
+type holds struct {
+	byAddr map[netip.Addr]hold
+	byKey  map[string][]netip.Addr // reservations, ascending
+	due    dueHeap
+}
+
+func newHolds() holds {
+	return holds{byAddr: map[netip.Addr]hold{}, byKey: map[string][]netip.Addr{}}
+}
+
+// set replaces the hold of addr.
+func (h *holds) set(addr netip.Addr, to hold) {
+	h.drop(addr)
+	h.byAddr[addr] = to
+	if to.key != "" {
+		i, _ := slices.BinarySearchFunc(h.byKey[to.key], addr, netip.Addr.Compare)
+		h.byKey[to.key] = slices.Insert(h.byKey[to.key], i, addr)
+	}
+	heap.Push(&h.due, dueItem{addr: addr, until: to.until})
+}
+
+// drop forgets the hold of addr. What is left of it in the heap is passed over
+// when its time comes.
+func (h *holds) drop(addr netip.Addr) {
+	old, ok := h.byAddr[addr]
+	if !ok {
+		return
+	}
+	delete(h.byAddr, addr)
+	if old.key == "" {
+		return
+	}
+	kept := h.byKey[old.key]
+	if i, found := slices.BinarySearchFunc(kept, addr, netip.Addr.Compare); found {
+		kept = slices.Delete(kept, i, i+1)
+	}
+	if h.byKey[old.key] = kept; len(kept) == 0 {
+		delete(h.byKey, old.key)
+	}
+}
+
+// nextDue returns the address whose hold ends first, and when that is.
+func (h *holds) nextDue() (netip.Addr, time.Time, bool) {
+	for len(h.due) > 0 {
+		item := h.due[0]
+		if current, ok := h.byAddr[item.addr]; ok && current.until.Equal(item.until) {
+			return item.addr, item.until, true
+		}
+		heap.Pop(&h.due)
+	}
+	return netip.Addr{}, time.Time{}, false
+}
+
+type dueItem struct {
+	addr  netip.Addr
+	until time.Time
+}
+
+// dueHeap is a container/heap, earliest first.
+type dueHeap []dueItem
+
+func (d dueHeap) Len() int           { return len(d) }
+func (d dueHeap) Less(i, j int) bool { return d[i].until.Before(d[j].until) }
+func (d dueHeap) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
+
+// Push implements heap.Interface.
+func (d *dueHeap) Push(item any) { *d = append(*d, item.(dueItem)) }
+
+// Pop implements heap.Interface.
+func (d *dueHeap) Pop() any {
+	last := len(*d) - 1
+	item := (*d)[last]
+	*d = (*d)[:last]
+	return item
+}

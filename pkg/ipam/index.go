@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Holder is who holds an address.
+type Holder struct {
+	// Key names the owner, "namespace/name" of the Service that first claimed
+	// the address. It is "" where nobody does: a reservation that a user made,
+	// or an address that another leader is known to have claimed.
+	Key string
+	// Namespace is charged for the address (PoolSpec.MaxPerNamespace); "" is
+	// no namespace.
+	Namespace string
+	// Pool is the pool that the address was assigned from, whatever pools hold
+	// it now.
+	Pool string
+}
+
+// TakenError says that an address cannot be had. It wraps ErrAddressInUse.
+type TakenError struct {
+	Address netip.Addr
+	Holder  Holder    // who has it; zero where Until is set
+	KeptFor string    // the owner it is reserved for, "" if it is quarantined
+	Until   time.Time // end of the reservation or quarantine; zero if assigned
+}
+
+// Error implements error.
+func (e *TakenError) Error() string {
+	switch {
+	case e.Until.IsZero() && e.Holder.Key == "":
+		return fmt.Sprintf("address %s is already in use", e.Address)
+	case e.Until.IsZero():
+		return fmt.Sprintf("address %s is already in use by %s", e.Address, e.Holder.Key)
+	case e.KeptFor != "":
+		return fmt.Sprintf("address %s is kept for %s until %s", e.Address, e.KeptFor, e.Until.UTC().Format(time.RFC3339))
+	}
+	return fmt.Sprintf("address %s is used by another station on the network; it is tried again after %s",
+		e.Address, e.Until.UTC().Format(time.RFC3339))
+}
+
+// Unwrap returns ErrAddressInUse.
+func (e *TakenError) Unwrap() error { return ErrAddressInUse }
+
+// state is what an address is to its pool.
+type state int
+
+const (
+	free state = iota
+	assigned
+	reserved
+	quarantined
+	stateCount
+)
+
+type poolNamespace struct{ pool, namespace string }
+
+// Index knows what is assigned, reserved and quarantined, and finds what is
+// free. It is built from the VirtualIP objects alone: Put for each, before the
+// first Pick. Addresses may be put before their pool is known, and stay when it
+// goes. Make one with NewIndex; the caller serialises all calls.
+type Index struct {
+	pools   []*pool          // oldest first
+	byName  map[string]*pool // the same
+	located []located        // the usable ranges of all pools, ascending
+	held    map[netip.Addr]Holder
+	holds   holds
+	// perNamespace counts the held addresses by the pool they came from.
+	perNamespace map[poolNamespace]int
+	// strayed is, by the pool they came from, the held addresses that are no
+	// longer that pool's to hand out.
+	strayed map[string]map[netip.Addr]struct{}
+}
+
+// NewIndex returns an Index without pools and addresses.
+func NewIndex() *Index {
+	return &Index{
+		byName:       map[string]*pool{},
+		held:         map[netip.Addr]Holder{},
+		holds:        newHolds(),
+		perNamespace: map[poolNamespace]int{},
+		strayed:      map[string]map[netip.Addr]struct{}{},
+	}
+}
+
+// Take assigns addr to holder, whether or not a pool has it. It fails with a
+// *TakenError where another owner holds it, where it is reserved for another,
+// or where it is quarantined. An owner may take what it has already.
+func (x *Index) Take(addr netip.Addr, holder Holder, now time.Time) error {
+	x.Expire(now)
+	if err := x.available(addr, holder.Key); err != nil {
+		return err
+	}
+	x.Put(addr, holder)
+	return nil
+}
+
+// available returns a *TakenError if key cannot have addr.
+func (x *Index) available(addr netip.Addr, key string) error {
+	if holder, ok := x.held[addr]; ok {
+		if key == "" || holder.Key != key {
+			return &TakenError{Address: addr, Holder: holder}
+		}
+		return nil
+	}
+	if h, ok := x.holds.byAddr[addr]; ok && (h.key == "" || h.key != key) {
+		return &TakenError{Address: addr, KeptFor: h.key, Until: h.until}
+	}
+	return nil
+}
+
+// Put records that holder has addr, whoever had it before: what the API server
+// says is true. A reservation of addr ends; a quarantine stays for the time
+// after the release.
+func (x *Index) Put(addr netip.Addr, holder Holder) {
+	x.change(addr, func() {
+		x.forget(addr)
+		x.held[addr] = holder
+		if holder.Namespace != "" {
+			x.perNamespace[poolNamespace{holder.Pool, holder.Namespace}]++
+		}
+		x.noteStrayed(addr, holder)
+		if x.holds.byAddr[addr].key != "" {
+			x.holds.drop(addr)
+		}
+	})
+}
+
+// Release ends the assignment of addr and returns who had it. What was not
+// assigned is left alone.
+func (x *Index) Release(addr netip.Addr) (Holder, bool) {
+	holder, ok := x.held[addr]
+	if ok {
+		x.change(addr, func() { x.forget(addr) })
+	}
+	return holder, ok
+}
+
+// Reserve keeps addr for key until then: nobody else gets it, and key gets it
+// before any other. It follows Release, for the pool's release delay. An
+// assigned or quarantined address is left alone, and reported by false.
+func (x *Index) Reserve(addr netip.Addr, key string, until time.Time) bool {
+	if _, ok := x.held[addr]; ok || key == "" {
+		return false
+	}
+	if h, ok := x.holds.byAddr[addr]; ok && h.key == "" {
+		return false
+	}
+	x.change(addr, func() { x.holds.set(addr, hold{key: key, until: until}) })
+	return true
+}
+
+// Quarantine keeps addr from everybody until then, because a station outside of
+// the cluster uses it. An assigned address stays assigned, and is quarantined
+// from its release on. A reservation ends; a longer quarantine stays.
+func (x *Index) Quarantine(addr netip.Addr, until time.Time) {
+	if h, ok := x.holds.byAddr[addr]; ok && h.key == "" && h.until.After(until) {
+		return
+	}
+	x.change(addr, func() { x.holds.set(addr, hold{until: until}) })
+}
+
+// Expire ends the reservations and quarantines that are over at now, and
+// returns when the next one ends: the zero time if there is none.
+func (x *Index) Expire(now time.Time) time.Time {
+	for {
+		addr, until, ok := x.holds.nextDue()
+		if !ok || now.Before(until) {
+			return until
+		}
+		x.change(addr, func() { x.holds.drop(addr) })
+	}
+}
+
+// Holder returns who holds addr.
+func (x *Index) Holder(addr netip.Addr) (Holder, bool) {
+	holder, ok := x.held[addr]
+	return holder, ok
+}
+
+// Lowest returns the lowest free address of a pool within a range: one that is
+// reserved for key if there is such a one. It takes nothing, and asks for
+// neither selectors nor limits; Pick does.
+func (x *Index) Lowest(poolName, key string, within Range, now time.Time) (netip.Addr, bool) {
+	x.Expire(now)
+	p, ok := x.byName[poolName]
+	if !ok || within.IsEmpty() {
+		return netip.Addr{}, false
+	}
+	if addr, ok := x.reservedFor(p, key, within); ok {
+		return addr, true
+	}
+	return p.taken.lowestFree(within)
+}
+
+// reservedFor returns the lowest address of p in the range that waits for key.
+func (x *Index) reservedFor(p *pool, key string, within Range) (netip.Addr, bool) {
+	for _, addr := range x.holds.byKey[key] {
+		if _, ok := x.held[addr]; !ok && within.Contains(addr) && p.usable.Contains(addr) {
+			return addr, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// change runs a change of one address and accounts for it in the address's
+// pool. All changes of held and holds go through it.
+func (x *Index) change(addr netip.Addr, mutate func()) {
+	p := x.locate(addr)
+	if p == nil {
+		mutate()
+		return
+	}
+	before := x.state(addr)
+	mutate()
+	p.note(addr, before, x.state(addr))
+}
+
+// forget ends the assignment of addr, if there is one.
+func (x *Index) forget(addr netip.Addr) {
+	old, ok := x.held[addr]
+	if !ok {
+		return
+	}
+	delete(x.held, addr)
+	if old.Namespace != "" {
+		at := poolNamespace{old.Pool, old.Namespace}
+		if x.perNamespace[at]--; x.perNamespace[at] == 0 {
+			delete(x.perNamespace, at)
+		}
+	}
+	if strays := x.strayed[old.Pool]; strays != nil {
+		if delete(strays, addr); len(strays) == 0 {
+			delete(x.strayed, old.Pool)
+		}
+	}
+}
+
+func (x *Index) state(addr netip.Addr) state {
+	if _, ok := x.held[addr]; ok {
+		return assigned
+	}
+	if h, ok := x.holds.byAddr[addr]; !ok {
+		return free
+	} else if h.key == "" {
+		return quarantined
+	}
+	return reserved
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam_test
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+)
+
+// model is the naive Index: every address by itself, searched from the first.
+type model struct {
+	all     []netip.Addr
+	pools   []ipam.PoolSpec // oldest first
+	nodes   []ipam.Node
+	holders map[netip.Addr]ipam.Holder
+	kept    map[netip.Addr]string // "" is a quarantine
+	until   map[netip.Addr]time.Time
+}
+
+func (m *model) poolOf(addr netip.Addr) string {
+	for _, n := range m.nodes {
+		if n.Address == addr {
+			return ""
+		}
+	}
+	for _, p := range m.pools {
+		if inAny(p.Addresses, addr) && !inAny(p.Excluded, addr) {
+			if p.AvoidEdges && isEdge(addr) {
+				return ""
+			}
+			return p.Name
+		}
+	}
+	return ""
+}
+
+func (m *model) expire(now time.Time) {
+	for addr, until := range m.until {
+		if !now.Before(until) {
+			delete(m.until, addr)
+			delete(m.kept, addr)
+		}
+	}
+}
+
+// free reports whether key can have addr: 2 if it waits for key, 1 if for all.
+func (m *model) free(addr netip.Addr, key string) int {
+	if _, ok := m.holders[addr]; ok {
+		return 0
+	}
+	for_, ok := m.kept[addr]
+	switch {
+	case !ok:
+		return 1
+	case for_ != "" && for_ == key:
+		return 2
+	}
+	return 0
+}
+
+func (m *model) lowest(pool, key string, within ipam.Range) (found netip.Addr) {
+	best := 0
+	for _, addr := range m.all {
+		if m.poolOf(addr) == pool && within.Contains(addr) && m.free(addr, key) > best {
+			found, best = addr, m.free(addr, key)
+		}
+	}
+	return found
+}
+
+func (m *model) drop(addr netip.Addr) {
+	delete(m.kept, addr)
+	delete(m.until, addr)
+}
+
+func drawPools(t *rapid.T, all []netip.Addr) []ipam.PoolSpec {
+	var specs []ipam.PoolSpec
+	for _, name := range []string{"a", "b", "c"}[:rapid.IntRange(0, 3).Draw(t, "pools")] {
+		specs = append(specs, ipam.PoolSpec{
+			Name:       name,
+			Created:    time.Unix(int64(rapid.IntRange(0, 2).Draw(t, "created")), 0),
+			Addresses:  drawRanges(t, all, "addresses"),
+			Excluded:   drawRanges(t, all, "excluded"),
+			AvoidEdges: rapid.Bool().Draw(t, "edges"),
+			AutoAssign: true,
+		})
+	}
+	return specs
+}
+
+// modelUniverse is small, so that pools run full.
+func modelUniverse() []netip.Addr {
+	var all []netip.Addr
+	for addr := ip("10.0.0.250"); addr.Less(ip("10.0.1.6")); addr = addr.Next() {
+		all = append(all, addr)
+	}
+	for addr := ip("fd00::"); addr.Less(ip("fd00::6")); addr = addr.Next() {
+		all = append(all, addr)
+	}
+	return all
+}
+
+func TestIndexAgainstModel(t *testing.T) {
+	all := modelUniverse()
+	rapid.Check(t, func(t *rapid.T) {
+		x := ipam.NewIndex()
+		m := &model{
+			all: all, holders: map[netip.Addr]ipam.Holder{},
+			kept: map[netip.Addr]string{}, until: map[netip.Addr]time.Time{},
+		}
+		now := time.Unix(1000, 0)
+		addrs, keys := rapid.SampledFrom(all), rapid.SampledFrom([]string{"n/a", "n/b", "o/c"})
+		holder := func(t *rapid.T) ipam.Holder {
+			key := keys.Draw(t, "key")
+			return ipam.Holder{Key: key, Namespace: key[:1], Pool: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "pool")}
+		}
+		later := func(t *rapid.T) time.Time {
+			return now.Add(time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds")) * time.Second)
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"pools": func(t *rapid.T) {
+				specs := drawPools(t, all)
+				m.nodes = nil
+				if rapid.Bool().Draw(t, "node") {
+					m.nodes = []ipam.Node{{Name: "n1", Address: addrs.Draw(t, "node address")}}
+				}
+				x.SetPools(specs, m.nodes)
+				slices.SortStableFunc(specs, func(a, b ipam.PoolSpec) int { return a.Created.Compare(b.Created) })
+				m.pools = specs
+			},
+			"time": func(t *rapid.T) {
+				now = later(t)
+				x.Expire(now)
+				m.expire(now)
+			},
+			"lowest": func(t *rapid.T) {
+				key, pool := keys.Draw(t, "key"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "pool")
+				within := rapid.SampledFrom([]ipam.Range{ipam.IPv4.Range(), ipam.IPv6.Range(),
+					mustParse("10.0.1.0/24"), mustParse("10.0.0.252-10.0.0.254")}).Draw(t, "within")
+				got, ok := x.Lowest(pool, key, within, now)
+				if want := m.lowest(pool, key, within); ok != want.IsValid() || got != want {
+					t.Fatalf("lowest of %s in %s for %s: got %v (%t), want %v", pool, within, key, got, ok, want)
+				}
+			},
+			"take": func(t *rapid.T) {
+				addr, h := addrs.Draw(t, "address"), holder(t)
+				want := m.free(addr, h.Key) > 0 || m.holders[addr].Key == h.Key
+				err := x.Take(addr, h, now)
+				if (err == nil) != want || err != nil && !errors.Is(err, ipam.ErrAddressInUse) {
+					t.Fatalf("take %s for %s: %v, want success %t", addr, h.Key, err, want)
+				}
+				if want {
+					m.holders[addr] = h
+					m.drop(addr)
+				}
+			},
+			"release": func(t *rapid.T) {
+				addr := addrs.Draw(t, "address")
+				if got, _ := x.Release(addr); got != m.holders[addr] {
+					t.Fatalf("released %s of %v, want %v", addr, got, m.holders[addr])
+				}
+				delete(m.holders, addr)
+			},
+			"reserve": func(t *rapid.T) {
+				addr, key, until := addrs.Draw(t, "address"), keys.Draw(t, "key"), later(t)
+				_, isHeld := m.holders[addr]
+				if for_, ok := m.kept[addr]; x.Reserve(addr, key, until) {
+					if isHeld || ok && for_ == "" {
+						t.Fatalf("reserved %s, which is held or quarantined", addr)
+					}
+					m.kept[addr], m.until[addr] = key, until
+				}
+			},
+			"quarantine": func(t *rapid.T) {
+				addr, until := addrs.Draw(t, "address"), later(t)
+				x.Quarantine(addr, until)
+				if for_, ok := m.kept[addr]; !ok || for_ != "" || m.until[addr].Before(until) {
+					m.kept[addr], m.until[addr] = "", until
+				}
+			},
+			"": func(t *rapid.T) { m.compare(t, x) },
+		})
+	})
+}
+
+func mustParse(text string) ipam.Range {
+	r, err := ipam.ParseRange(text)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// compare checks every count and every assignment of the Index.
+func (m *model) compare(t *rapid.T, x *ipam.Index) {
+	type family struct {
+		pool string
+		ipam.Family
+	}
+	want, capacity := map[family]ipam.Usage{}, map[family]uint64{}
+	perNamespace, outside := map[[2]string]int{}, map[string][]ipam.Outside{}
+	for _, addr := range m.all {
+		pool := m.poolOf(addr)
+		if got, _ := x.PoolOf(addr); got != pool {
+			t.Fatalf("%s is in pool %q, want %q", addr, got, pool)
+		}
+		at := family{pool, ipam.FamilyOf(addr)}
+		u := want[at]
+		capacity[at]++
+		holder, isHeld := m.holders[addr]
+		if for_, isKept := m.kept[addr]; isHeld {
+			u.Assigned++
+		} else if isKept && for_ == "" {
+			u.Quarantined++
+		} else if isKept {
+			u.Reserved++
+		}
+		want[at] = u
+		if !isHeld {
+			continue
+		}
+		perNamespace[[2]string{holder.Pool, holder.Namespace}]++
+		if holder.Pool != pool {
+			outside[holder.Pool] = append(outside[holder.Pool], ipam.Outside{Address: addr, Holder: holder})
+		}
+	}
+	for _, pool := range []string{"a", "b", "c"} {
+		for _, f := range []ipam.Family{ipam.IPv4, ipam.IPv6} {
+			u := want[family{pool, f}]
+			n := capacity[family{pool, f}]
+			u.Capacity, u.Free = ipam.SizeFrom(n), ipam.SizeFrom(n-u.Assigned-u.Reserved-u.Quarantined)
+			if got := x.Usage(pool, f); got != u {
+				t.Fatalf("usage of %s: got %+v, want %+v", pool, got, u)
+			}
+		}
+		if got := x.Outside(pool); !slices.Equal(got, outside[pool]) {
+			t.Fatalf("outside of %s: got %v, want %v", pool, got, outside[pool])
+		}
+		for _, ns := range []string{"n", "o"} {
+			if got := x.InNamespace(pool, ns); got != perNamespace[[2]string{pool, ns}] {
+				t.Fatalf("namespace %s has %d of %s, want %d", ns, got, pool, perNamespace[[2]string{pool, ns}])
+			}
+		}
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ipam
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Choice is an address to claim, and the pool it is from.
+type Choice struct {
+	Address netip.Addr
+	Pool    string
+}
+
+// Pick chooses an address for the request and takes nothing: the caller claims
+// it and then calls Take or Put, or, if the claim failed because another leader
+// was quicker, Put with an empty Holder.Key and Pick again.
+//
+// The order is: the address asked for; an address that is reserved for the
+// Service; the lowest free address of the first pool of Select that has one.
+// The error is a *NoAddressError, or a *TakenError for an address asked for.
+func (x *Index) Pick(req Request, now time.Time) (Choice, error) {
+	x.Expire(now)
+	if req.Address.IsValid() {
+		return x.pickAddress(req)
+	}
+	candidates, refusals := Select(x.specs(), req)
+	candidates = slices.DeleteFunc(candidates, func(spec PoolSpec) bool {
+		over := x.overLimit(spec, req)
+		if over {
+			refusals = append(refusals, refusal(spec, ReasonLimit, req))
+		}
+		return over
+	})
+	within := req.Within
+	if within.IsEmpty() {
+		within = req.Family.Range()
+	}
+	for _, spec := range candidates {
+		if addr, ok := x.reservedFor(x.byName[spec.Name], req.Key, within); ok {
+			return Choice{Address: addr, Pool: spec.Name}, nil
+		}
+	}
+	for _, spec := range candidates {
+		if addr, ok := x.byName[spec.Name].taken.lowestFree(within); ok {
+			return Choice{Address: addr, Pool: spec.Name}, nil
+		}
+		full := refusal(spec, ReasonFull, req)
+		full.Usage = x.Usage(spec.Name, req.family())
+		refusals = append(refusals, full)
+	}
+	return Choice{}, &NoAddressError{Request: req, Refusals: refusals}
+}
+
+// pickAddress returns the address asked for, if it is the Service's already or
+// free in a pool that is for the Service.
+func (x *Index) pickAddress(req Request) (Choice, error) {
+	if err := x.available(req.Address, req.Key); err != nil {
+		return Choice{}, err
+	}
+	if holder, ok := x.held[req.Address]; ok {
+		return Choice{Address: req.Address, Pool: holder.Pool}, nil
+	}
+	p := x.locate(req.Address)
+	if p == nil {
+		return Choice{}, &NoAddressError{Request: req, Refusals: x.holdingBack(req)}
+	}
+	var refusals []Refusal
+	switch spec := p.spec; {
+	case len(req.Pools) > 0 && !slices.Contains(req.Pools, spec.Name):
+		for _, name := range req.Pools {
+			refusals = append(refusals, refusal(PoolSpec{Name: name}, ReasonAddress, req))
+		}
+	case spec.refuse(req) != "":
+		refusals = append(refusals, refusal(spec, spec.refuse(req), req))
+	case x.overLimit(spec, req):
+		refusals = append(refusals, refusal(spec, ReasonLimit, req))
+	default:
+		return Choice{Address: req.Address, Pool: spec.Name}, nil
+	}
+	return Choice{}, &NoAddressError{Request: req, Refusals: refusals}
+}
+
+// holdingBack returns a refusal for each pool that has the address asked for in
+// its ranges and does not hand it out: excluded, an edge, or a node's.
+func (x *Index) holdingBack(req Request) []Refusal {
+	var refusals []Refusal
+	for _, p := range x.pools {
+		if p.all.Contains(req.Address) {
+			refusals = append(refusals, refusal(p.spec, ReasonAddress, req))
+		}
+	}
+	return refusals
+}
+
+// overLimit reports whether the namespace has all it may have of the pool.
+func (x *Index) overLimit(spec PoolSpec, req Request) bool {
+	return spec.MaxPerNamespace > 0 && x.InNamespace(spec.Name, req.Namespace) >= spec.MaxPerNamespace
+}
+
+func (x *Index) specs() []PoolSpec {
+	specs := make([]PoolSpec, len(x.pools))
+	for i, p := range x.pools {
+		specs[i] = p.spec
+	}
+	return specs
+}
