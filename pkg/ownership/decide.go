@@ -26,11 +26,11 @@ func (m *Machine) decideOne(r *record) {
 	if r.own.holds() {
 		m.keep(r)
 	}
-	if r.own.holds() {
-		m.rest(r)
-		m.offer(r)
-	} else {
+	if !r.own.holds() {
 		m.contend(r)
+	}
+	if r.own.holds() {
+		m.offer(r)
 	}
 	m.stateGate(r)
 }
@@ -61,10 +61,10 @@ func (m *Machine) contend(r *record) {
 	m.timers.stop(r)
 	turn, able := m.turn(r)
 	if claim, p := m.liveClaim(r); p != nil {
-		m.rest(r)
-		if able && claim.Phase == PhaseYielding && claim.Successor == m.opt.Self && !m.draining {
+		if able && claim.Phase == PhaseYielding && claim.Successor == m.opt.Self && m.accepts(r, p.name) {
 			m.announce(r, CauseHandover)
 		}
+		m.rest(r)
 		return
 	}
 	if !able {
@@ -87,8 +87,16 @@ func (m *Machine) contend(r *record) {
 		m.timers.set(r, due)
 		return
 	}
-	m.rest(r)
 	m.announce(r, cause)
+}
+
+// accepts reports whether this node takes over from the owner that asked it. The
+// owner may not have heard that this node is no better: then the address would
+// only go to and fro.
+func (m *Machine) accepts(r *record, owner string) bool {
+	self := m.rankOf(r, m.opt.Self)
+	return self == rankFit ||
+		self == rankUnhealthy && (m.rankOf(r, owner) > self || !slices.Contains(r.candidates, owner))
 }
 
 // rest ends the wait for an address to be claimed.
@@ -98,6 +106,7 @@ func (m *Machine) rest(r *record) {
 }
 
 func (m *Machine) announce(r *record, cause Cause) {
+	m.rest(r)
 	r.maxTerm++
 	order := min(slices.Index(r.candidates, m.opt.Self), math.MaxUint8)
 	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Order: uint8(order)})

@@ -59,6 +59,7 @@ type Machine struct {
 
 	voters   map[string]bool
 	peers    map[string]*peer
+	stale    map[string]*peer // alive, and known less of than there is to know
 	quorate  bool
 	gateway  bool
 	settled  bool
@@ -121,6 +122,7 @@ func New(opt Options) *Machine {
 		quorate: opt.Quorum == QuorumNone,
 		voters:  map[string]bool{},
 		peers:   map[string]*peer{},
+		stale:   map[string]*peer{},
 		records: map[netip.Addr]*record{},
 		waiting: map[netip.Addr]*record{},
 		touched: map[netip.Addr]*record{},
@@ -144,6 +146,7 @@ func (m *Machine) Step(event Event, now time.Time) []Action {
 		m.refreshAt = now.Add(m.opt.RefreshInterval)
 	}
 	event.apply(m)
+	m.chase()
 	if !m.settled && !now.Before(m.settleAt) {
 		m.settle()
 	}
@@ -164,6 +167,11 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 	next := m.refreshAt
 	if !m.settled && m.settleAt.Before(next) {
 		next = m.settleAt
+	}
+	for _, p := range m.stale {
+		if p.pullAt.Before(next) {
+			next = p.pullAt
+		}
 	}
 	if t, ok := m.timers.next(); ok && t.Before(next) {
 		next = t

@@ -17,6 +17,7 @@ func (ev MembersChanged) apply(m *Machine) {
 	for _, p := range m.peers {
 		if p.alive && !alive[p.name] {
 			p.alive, p.synced = false, false
+			delete(m.stale, p.name)
 			m.touchAll = true
 		}
 	}
@@ -34,6 +35,7 @@ func (m *Machine) appear(p *peer) {
 	p.alive, p.synced = true, false
 	p.syncUntil = m.now.Add(m.opt.SyncTimeout)
 	p.pullAt = m.now.Add(m.opt.RefreshInterval / 4)
+	m.stale[p.name] = p
 	m.touchAll = true
 	msg := m.full()
 	msg.Pull = true

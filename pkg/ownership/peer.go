@@ -3,6 +3,7 @@
 package ownership
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -133,26 +134,40 @@ func (m *Machine) store(p *peer, e Entry, seq uint64) {
 // correct repeats the own claim to a peer that has made a worse one, which it
 // would not have, had it heard.
 func (m *Machine) correct(p *peer, r *record, e Entry) {
-	if e.Phase == PhaseHolding && r.own.holds() && r.own.beats(m.opt.Self, e, p.name) {
+	if e.holds() && r.own.holds() && r.own.beats(m.opt.Self, e, p.name) {
 		m.outbox[r.address] = r
 	}
 }
 
-// verify compares the record of the peer with its own digest, and asks it for
-// everything when they differ.
+// verify compares the record of the peer with the digest that it sent.
 func (m *Machine) verify(p *peer, digest uint64) {
-	if digest == p.digest {
-		if !p.synced && p.alive {
-			p.synced = true
-			for a, r := range m.waiting {
-				m.touched[a] = r
-			}
-		}
+	if !p.alive {
 		return
 	}
-	if p.alive && !m.now.Before(p.pullAt) {
-		p.pullAt = m.now.Add(m.opt.RefreshInterval / 4)
-		m.send(p.name, Message{Pull: true})
+	if digest != p.digest {
+		m.stale[p.name] = p
+		return
+	}
+	delete(m.stale, p.name)
+	if !p.synced {
+		p.synced = true
+		for a, r := range m.waiting {
+			m.touched[a] = r
+		}
+	}
+}
+
+// chase asks the peers whose record is stale for everything, again and again
+// until it arrives: it may be lost on either way.
+func (m *Machine) chase() {
+	if len(m.stale) == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.stale)) {
+		if p := m.stale[name]; !m.now.Before(p.pullAt) {
+			p.pullAt = m.now.Add(m.opt.RefreshInterval / 4)
+			m.send(name, Message{Pull: true})
+		}
 	}
 }
 
