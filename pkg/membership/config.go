@@ -38,7 +38,7 @@ type Config struct {
 	State func() []byte
 
 	// drop, in tests, discards what is sent from this node to an address, to part the network.
-	drop func(to netip.Addr) bool
+	drop func(to netip.AddrPort) bool
 }
 
 // Tuning are the times of both failure detectors. The defaults were measured on two shared cores at full load without

@@ -256,6 +256,16 @@ func (d *detector) sorted() []*peer {
 	return out
 }
 
+// acquainted returns how many members' heartbeats are known to come through.
+func (d *detector) acquainted() (n int) {
+	for _, p := range d.peers {
+		if !p.heard.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // next returns when tick must be called again.
 func (d *detector) next(now time.Time) time.Time {
 	first := now.Add(time.Second)

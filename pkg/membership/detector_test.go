@@ -175,7 +175,7 @@ func TestDeadMembersAreFound(t *testing.T) {
 		{"all but one", 5, []string{"n02", "n03", "n04", "n05"}, 155 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(20) {
+			for seed := range uint64(max(2, 100/tc.n)) {
 				s := newSim(tc.n, seed)
 				s.run(500*time.Millisecond + time.Duration(seed)*7*time.Millisecond)
 				at := s.kill(tc.dead...)

@@ -27,7 +27,7 @@ type node struct {
 	mu     sync.Mutex
 	events []Event
 	done   chan struct{}
-	parted *sync.Map // netip.Addr to which this node's packets are lost
+	parted *sync.Map // netip.Addr, or netip.AddrPort, to which this node's packets are lost
 }
 
 // ports keeps the tests of one process off each other's sockets.
@@ -62,7 +62,11 @@ func start(t testing.TB, name string, port uint16, i int, change ...func(int, *C
 		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i + 1)}), port),
 	}
 	cfg := Config{NodeName: name, BindAddr: x.addr, Keys: [][]byte{testKey}}
-	cfg.drop = func(a netip.Addr) bool { _, lost := x.parted.Load(a); return lost }
+	cfg.drop = func(a netip.AddrPort) bool {
+		_, host := x.parted.Load(a.Addr())
+		_, port := x.parted.Load(a)
+		return host || port
+	}
 	for _, f := range change {
 		f(i, &cfg)
 	}
@@ -89,6 +93,31 @@ func (x *node) collect() {
 func (x *node) kill() {
 	x.Close()
 	<-x.done
+}
+
+// part loses all packets between the two sides, heal lets them pass again.
+func part(left, right []*node) {
+	for _, a := range left {
+		for _, b := range right {
+			a.parted.Store(b.addr.Addr(), true)
+			b.parted.Store(a.addr.Addr(), true)
+		}
+	}
+}
+
+func heal(nodes []*node) {
+	for _, x := range nodes {
+		x.parted.Clear()
+	}
+}
+
+// awaitHearts waits until every node has heard every other by heartbeat, so that a death will be seen by it.
+func awaitHearts(t testing.TB, nodes []*node) {
+	t.Helper()
+	awaitAll(t, nodes, len(nodes))
+	for _, x := range nodes {
+		until(t, x.name+" hears all", func() bool { return x.acquainted.Load() == int32(len(nodes)-1) })
+	}
 }
 
 func (x *node) find(match func(Event) bool) (Event, bool) {

@@ -17,7 +17,7 @@ type heartbeats struct {
 	self subject
 	seal *sealer
 	seq  atomic.Uint64
-	drop func(netip.Addr) bool
+	drop func(netip.AddrPort) bool
 	// in holds authentic datagrams until the membership's loop takes them.
 	in    chan datagram
 	stats *counters
@@ -67,7 +67,7 @@ func (h *heartbeats) send(kind actionKind, accused []subject, to []netip.AddrPor
 		return
 	}
 	for _, a := range to {
-		if h.drop != nil && h.drop(a.Addr()) {
+		if h.drop != nil && h.drop(a) {
 			continue
 		}
 		h.conn.WriteToUDPAddrPort(b, a)
@@ -103,6 +103,7 @@ func (m *Membership) beat() {
 		}
 		m.act(d.tick(now))
 		m.stats.stalls.Store(d.stalls)
+		m.acquainted.Store(int32(d.acquainted()))
 		timer.Reset(max(0, time.Until(d.due)))
 	}
 }

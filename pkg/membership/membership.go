@@ -41,6 +41,7 @@ type Membership struct {
 
 	detector     *detector // belongs to beat
 	hearts       *heartbeats
+	acquainted   atomic.Int32
 	listChanged  chan struct{}
 	probeAnswers chan string
 
@@ -122,8 +123,8 @@ func memberlistConfig(cfg Config) *memberlist.Config {
 	c.DisableTcpPings = true
 	c.TCPTimeout = tcpTimeout
 	c.HandoffQueueDepth = 8192
-	// A node may come back under another address.
-	c.DeadNodeReclaimTime = 5 * time.Second
+	// A node may come back under another address, as soon as it is dead under the former.
+	c.DeadNodeReclaimTime = time.Millisecond
 	return c
 }
 

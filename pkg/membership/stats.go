@@ -8,6 +8,9 @@ import "sync/atomic"
 type Stats struct {
 	// HeartbeatsSent and HeartbeatsReceived count datagrams of the fast detector, of every kind.
 	HeartbeatsSent, HeartbeatsReceived uint64
+	// HeartbeatMembers is the number of members whose heartbeats are known to come through; the others are watched by
+	// memberlist alone.
+	HeartbeatMembers int
 	// HeartbeatsMalformed could not be authenticated or parsed; HeartbeatsReplayed were authentic but not new.
 	HeartbeatsMalformed, HeartbeatsReplayed uint64
 	// AccusationsSent counts members accused by this node, also when others contradicted.
@@ -47,6 +50,7 @@ func (m *Membership) Stats() Stats {
 		FailedByGossip: c.failedGossip.Load(), Recovered: c.recovered.Load(), Stalls: c.stalls.Load(),
 		PayloadsSent: c.payloadsOut.Load(), PayloadsReceived: c.payloadsIn.Load(),
 		PayloadsDropped: c.payloadsDropped.Load(), MessagesMalformed: c.malformed.Load(),
-		GossipQueued: m.broadcasts.NumQueued(), HealthScore: m.list.GetHealthScore(),
+		HeartbeatMembers: int(m.acquainted.Load()),
+		GossipQueued:     m.broadcasts.NumQueued(), HealthScore: m.list.GetHealthScore(),
 	}
 }

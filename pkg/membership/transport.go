@@ -17,7 +17,7 @@ import (
 type transport struct {
 	*memberlist.NetTransport
 	ctx  context.Context
-	drop func(netip.Addr) bool
+	drop func(netip.AddrPort) bool
 }
 
 var errDropped = errors.New("dropped by the test")
@@ -39,7 +39,7 @@ func (t *transport) dropped(addr string) bool {
 		return false
 	}
 	ap, err := netip.ParseAddrPort(addr)
-	return err == nil && t.drop(ap.Addr().Unmap())
+	return err == nil && t.drop(netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
 }
 
 // WriteTo implements memberlist.Transport.
