@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/placement"
+)
+
+// setCandidates brings the candidates of a VirtualIP up to date, and counts the epoch on where they change.
+func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec) {
+	candidates := r.book.revise(func(load placement.Load) []string { return r.place(spec, load) })
+	if !slices.Equal(candidates, spec.Candidates) {
+		spec.Candidates = candidates
+		spec.Epoch++
+	}
+}
+
+// place returns the candidates of an address, in order: those it has and that may stay stay where they are. Where no node
+// is eligible now, the candidates stay: an address without an announcer helps nobody.
+func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, load placement.Load) []string {
+	addr, err := netip.ParseAddr(spec.Address)
+	if err != nil {
+		return nil
+	}
+	nodes := r.announcerNodes()
+	names := eligible(nodes, addr, spec.Announce, r.withEndpoints(spec.Services))
+	if len(names) == 0 {
+		names = eligible(nodes, addr, spec.Announce, nil)
+	}
+	if len(names) == 0 {
+		return spec.Candidates
+	}
+	var allowed []placement.Node
+	for _, name := range names {
+		allowed = append(allowed, placement.Node{Name: name})
+	}
+	return placement.Revise(addr, spec.Candidates, load, allowed, placement.LimitFor(len(nodes)))
+}
+
+// announcerNodes returns the nodes that have an agent and may announce.
+func (r *Reconciler) announcerNodes() []announcerNode {
+	announcers, err := r.config.Objects.Announcers().Lister().List(labels.Everything())
+	if err != nil {
+		return nil // a lister of a cache does not fail
+	}
+	var nodes []announcerNode
+	for _, announcer := range announcers {
+		node, err := r.config.Nodes.Lister().Get(announcer.Name)
+		if err == nil && mayAnnounce(node, r.config.IgnoreExcludeLabel) {
+			nodes = append(nodes, announcerNode{node: node, interfaces: announcer.Status.Interfaces})
+		}
+	}
+	return nodes
+}
+
+// withEndpoints returns the nodes that hold ready endpoints of every Service on the address whose externalTrafficPolicy
+// is Local; nil where there is no such Service.
+func (r *Reconciler) withEndpoints(claims []v1alpha1.ServiceClaim) map[string]bool {
+	var common map[string]bool
+	for _, claim := range claims {
+		if claim.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+			continue
+		}
+		nodes := r.endpointNodes(claim.Namespace, claim.Name)
+		if common == nil {
+			common = nodes
+			continue
+		}
+		for name := range common {
+			if !nodes[name] {
+				delete(common, name)
+			}
+		}
+	}
+	return common
+}
+
+// endpointNodes returns the nodes that hold ready endpoints of a Service.
+func (r *Reconciler) endpointNodes(namespace, name string) map[string]bool {
+	nodes := map[string]bool{}
+	slices, err := r.config.EndpointSlices.Lister().EndpointSlices(namespace).
+		List(labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: name}))
+	if err != nil {
+		return nodes // a lister of a cache does not fail
+	}
+	for _, slice := range slices {
+		for _, endpoint := range slice.Endpoints {
+			if endpoint.NodeName != nil && ptr.Deref(endpoint.Conditions.Ready, true) {
+				nodes[*endpoint.NodeName] = true
+			}
+		}
+	}
+	return nodes
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/utils/ptr"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+)
+
+// Key returns the key of a Service, as queues and indices of this project use it.
+func Key(namespace, name string) string { return namespace + "/" + name }
+
+// claimOf returns what a VirtualIP says of a Service that uses it.
+func claimOf(service *corev1.Service) v1alpha1.ServiceClaim {
+	claim := v1alpha1.ServiceClaim{
+		Namespace:             service.Namespace,
+		Name:                  service.Name,
+		UID:                   service.UID,
+		ExternalTrafficPolicy: service.Spec.ExternalTrafficPolicy,
+		HealthCheckNodePort:   service.Spec.HealthCheckNodePort,
+	}
+	for _, port := range service.Spec.Ports {
+		claim.Ports = append(claim.Ports, v1alpha1.ServicePort{
+			Protocol: port.Protocol, Port: port.Port, NodePort: port.NodePort,
+		})
+	}
+	return claim
+}
+
+// findClaim returns the position of a Service's claim on a VirtualIP, or -1.
+func findClaim(vip *v1alpha1.VirtualIP, key string) int {
+	return slices.IndexFunc(vip.Spec.Services, func(claim v1alpha1.ServiceClaim) bool {
+		return Key(claim.Namespace, claim.Name) == key
+	})
+}
+
+// withClaim returns the spec with the Service's claim added or brought up to date. The order of claims stays: the oldest
+// comes first.
+func withClaim(spec *v1alpha1.VirtualIPSpec, service *corev1.Service) {
+	claim := claimOf(service)
+	at := slices.IndexFunc(spec.Services, func(c v1alpha1.ServiceClaim) bool {
+		return c.Namespace == service.Namespace && c.Name == service.Name
+	})
+	if at < 0 {
+		spec.Services = append(spec.Services, claim)
+	} else {
+		spec.Services[at] = claim
+	}
+	spec.ReservedFor = nil
+}
+
+// sameSpec tells whether writing the spec would change nothing.
+func sameSpec(a, b *v1alpha1.VirtualIPSpec) bool { return apiequality.Semantic.DeepEqual(a, b) }
+
+// address returns the address of a VirtualIP. The API server admits no other than a canonical one.
+func address(vip *v1alpha1.VirtualIP) (netip.Addr, bool) {
+	parsed, err := netip.ParseAddr(vip.Spec.Address)
+	return parsed, err == nil
+}
+
+// holder says in the terms of the index who has a VirtualIP: its oldest Service.
+func holder(vip *v1alpha1.VirtualIP) ipam.Holder {
+	held := ipam.Holder{Pool: vip.Spec.Pool}
+	if len(vip.Spec.Services) > 0 {
+		first := vip.Spec.Services[0]
+		held.Key, held.Namespace = Key(first.Namespace, first.Name), first.Namespace
+	}
+	return held
+}
+
+// statusOf returns the load balancer status that names the addresses of the VirtualIPs, in their order. IPMode is set
+// because the API server would default it on read, and each comparison would then find a difference.
+func statusOf(vips []*v1alpha1.VirtualIP) *corev1.LoadBalancerStatus {
+	status := &corev1.LoadBalancerStatus{}
+	for _, vip := range vips {
+		status.Ingress = append(status.Ingress, corev1.LoadBalancerIngress{
+			IP: vip.Spec.Address, IPMode: ptr.To(corev1.LoadBalancerIPModeVIP),
+		})
+	}
+	return status
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+func policy(service *corev1.Service) corev1.IPFamilyPolicy {
+	return ptr.Deref(service.Spec.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
+}
+
+// families returns the IP families of a Service in their order, which the API server has filled in.
+func families(service *corev1.Service) []ipam.Family {
+	var all []ipam.Family
+	for _, family := range service.Spec.IPFamilies {
+		if family == corev1.IPv6Protocol {
+			all = append(all, ipam.IPv6)
+		} else {
+			all = append(all, ipam.IPv4)
+		}
+	}
+	if len(all) == 0 {
+		all = []ipam.Family{ipam.IPv4}
+	}
+	if policy(service) == corev1.IPFamilyPolicySingleStack {
+		all = all[:1]
+	}
+	return all
+}
+
+// inFamily returns the VirtualIPs of a family.
+func inFamily(vips []*v1alpha1.VirtualIP, family ipam.Family) []*v1alpha1.VirtualIP {
+	var of []*v1alpha1.VirtualIP
+	for _, vip := range vips {
+		if addr, ok := address(vip); ok && ipam.FamilyOf(addr) == family {
+			of = append(of, vip)
+		}
+	}
+	return of
+}
+
+// satisfies tells whether an address that a Service has is one that its settings ask for. What the pool says now does
+// not count: editing a pool never takes an address away.
+func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
+	addr, ok := address(vip)
+	if !ok || inConflict(vip) {
+		return false
+	}
+	if asked, ok := want.Address(ipam.FamilyOf(addr)); ok && asked != addr {
+		return false
+	}
+	if len(want.Pools) > 0 && !slices.Contains(want.Pools, vip.Spec.Pool) {
+		return false
+	}
+	if !want.Range.IsEmpty() && want.Range.Family() == ipam.FamilyOf(addr) && !want.Range.Contains(addr) {
+		return false
+	}
+	if want.ID != "" && vip.Spec.ID != want.ID {
+		return false
+	}
+	if want.ID == "" && vip.Spec.ID != "" {
+		if _, asked := want.Address(ipam.FamilyOf(addr)); !asked {
+			return false // a named reservation, and nothing names it any more
+		}
+	}
+	return aloneOrSharing(vip, key, want)
+}
+
+// aloneOrSharing tells whether the Service may stay with the others on the address.
+func aloneOrSharing(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
+	if len(vip.Spec.Services) == 1 && findClaim(vip, key) == 0 {
+		return true
+	}
+	return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey
+}
+
+// inConflict tells whether an announcer found another station using the address.
+func inConflict(vip *v1alpha1.VirtualIP) bool {
+	return slices.ContainsFunc(vip.Status.Conditions, func(condition metav1.Condition) bool {
+		return condition.Type == v1alpha1.ConditionConflict && condition.Status == metav1.ConditionTrue
+	})
+}

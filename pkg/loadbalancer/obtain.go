@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/placement"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// quarantineFor is how long an address that another station uses is handed to nobody.
+const quarantineFor = 10 * time.Minute
+
+// ensureFamily returns the VirtualIPs of one family that the Service shall have: those it has and that still satisfy it,
+// brought up to date, and new ones for what lacks. What it has and no longer wants is left to the caller to give up.
+func (r *Reconciler) ensureFamily(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family, have []*v1alpha1.VirtualIP) ([]*v1alpha1.VirtualIP, error) {
+	key := Key(service.Namespace, service.Name)
+	var result []*v1alpha1.VirtualIP
+	for _, vip := range inFamily(have, family) {
+		if inConflict(vip) {
+			if addr, ok := address(vip); ok {
+				r.book.quarantine(addr, time.Now().Add(quarantineFor))
+			}
+		}
+		if len(result) == want.AddressesPerFamily || !satisfies(vip, key, want) {
+			continue
+		}
+		updated, err := r.join(ctx, vip, service, want)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		result = append(result, updated)
+	}
+	for len(result) < want.AddressesPerFamily {
+		vip, err := r.obtain(ctx, service, want, family, have)
+		if err != nil {
+			return nil, err
+		}
+		result = append(result, vip)
+	}
+	return result, nil
+}
+
+// obtain returns one more VirtualIP for the Service: by preference one that exists and is meant for it.
+func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family, have []*v1alpha1.VirtualIP) (*v1alpha1.VirtualIP, error) {
+	if want.SharingKey != "" {
+		r.sharing.LockKey(want.SharingKey)
+		defer r.unlock(r.sharing, want.SharingKey)
+	}
+	if want.ID != "" {
+		return r.obtainReservation(ctx, service, want, family)
+	}
+	request := r.request(service, want, family)
+	if request.Address.IsValid() {
+		if vip := r.book.get(ipam.ObjectName(request.Address)); vip != nil {
+			return r.join(ctx, vip, service, want)
+		}
+		return r.create(ctx, service, want, request)
+	}
+	if want.SharingKey != "" {
+		if vip, err := r.joinSharing(ctx, service, want, family); vip != nil || err != nil {
+			return vip, err
+		}
+	}
+	for _, vip := range inFamily(r.book.reservedFor(request.Key, time.Now()), family) {
+		if joined, err := r.join(ctx, vip, service, want); err == nil && satisfies(joined, request.Key, want) {
+			return joined, nil
+		}
+	}
+	if vip := r.reclaim(ctx, service, want, request, have); vip != nil {
+		return vip, nil
+	}
+	return r.create(ctx, service, want, request)
+}
+
+// request says in the terms of the index what the Service asks for.
+func (r *Reconciler) request(service *corev1.Service, want settings.Settings, family ipam.Family) ipam.Request {
+	request := ipam.Request{
+		Key: Key(service.Namespace, service.Name), Namespace: service.Namespace,
+		ServiceLabels: service.Labels, Family: family, Pools: want.Pools,
+	}
+	if namespace, err := r.config.Namespaces.Lister().Get(service.Namespace); err == nil {
+		request.NamespaceLabels = namespace.Labels
+	}
+	if asked, ok := want.Address(family); ok {
+		request.Address = asked
+	}
+	if !want.Range.IsEmpty() && want.Range.Family() == family {
+		request.Within = want.Range
+	}
+	return request
+}
+
+// obtainReservation joins the VirtualIP of the family whose spec.id the Service names.
+func (r *Reconciler) obtainReservation(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family) (*v1alpha1.VirtualIP, error) {
+	named := r.book.find(func(vip *v1alpha1.VirtualIP) bool { return vip.Spec.ID == want.ID })
+	for _, vip := range inFamily(named, family) {
+		return r.join(ctx, vip, service, want)
+	}
+	return nil, fmt.Errorf("annotation %s %q: no VirtualIP has this spec.id and an %s address", settings.IDKey, want.ID, family)
+}
+
+// joinSharing joins an address that is shared under the Service's key. Nil without an error means that there is none yet.
+func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family) (*v1alpha1.VirtualIP, error) {
+	shared := r.book.find(func(vip *v1alpha1.VirtualIP) bool {
+		return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey && r.sharesWith(vip, service.Namespace) &&
+			(len(want.Pools) == 0 || slices.Contains(want.Pools, vip.Spec.Pool))
+	})
+	var refused error
+	for _, vip := range inFamily(shared, family) {
+		joined, err := r.join(ctx, vip, service, want)
+		if err == nil {
+			return joined, nil
+		}
+		refused = err
+	}
+	return nil, refused
+}
+
+// sharesWith tells whether Services of a namespace may share the address.
+func (r *Reconciler) sharesWith(vip *v1alpha1.VirtualIP, namespace string) bool {
+	if pool := r.pool(vip.Spec.Pool); pool != nil && pool.Spec.SharedAcrossNamespaces {
+		return true
+	}
+	return slices.ContainsFunc(vip.Spec.Services, func(claim v1alpha1.ServiceClaim) bool { return claim.Namespace == namespace })
+}
+
+// reclaim claims back an address that stands in the Service's status and whose VirtualIP is missing.
+func (r *Reconciler) reclaim(ctx context.Context, service *corev1.Service, want settings.Settings, request ipam.Request, have []*v1alpha1.VirtualIP) *v1alpha1.VirtualIP {
+	for _, ingress := range service.Status.LoadBalancer.Ingress {
+		addr, err := netip.ParseAddr(ingress.IP)
+		known := r.book.get(ipam.ObjectName(addr)) != nil || slices.ContainsFunc(have, func(vip *v1alpha1.VirtualIP) bool {
+			return vip.Spec.Address == ingress.IP
+		})
+		if err != nil || known || ipam.FamilyOf(addr) != request.Family {
+			continue
+		}
+		if !request.Within.IsEmpty() && !request.Within.Contains(addr) {
+			continue
+		}
+		former := request
+		former.Address = addr
+		if vip, err := r.create(ctx, service, want, former); err == nil {
+			return vip
+		}
+	}
+	return nil
+}
+
+// create claims an address by creating its VirtualIP. Where somebody else was quicker, the address is marked taken and
+// the next one tried; an address that was asked for is then shared or refused.
+func (r *Reconciler) create(ctx context.Context, service *corev1.Service, want settings.Settings, request ipam.Request) (*v1alpha1.VirtualIP, error) {
+	started := time.Now()
+	for {
+		var vip *v1alpha1.VirtualIP
+		choice, candidates, err := r.book.claim(request, time.Now(), func(choice ipam.Choice, load placement.Load) []string {
+			vip = r.newVirtualIP(service, want, choice)
+			return r.place(&vip.Spec, load)
+		})
+		if err != nil {
+			r.metrics.failed(err)
+			return nil, err
+		}
+		vip.Spec.Candidates, vip.Spec.Epoch = candidates, 1
+		created, err := r.config.Client.FairleadV1alpha1().VirtualIPs().Create(ctx, vip, metav1.CreateOptions{})
+		switch {
+		case err == nil:
+			r.book.observe(created)
+			r.metrics.claimed(time.Since(started))
+			return created, nil
+		case apierrors.IsAlreadyExists(err):
+			existing, err := r.learn(ctx, vip.Name)
+			if err == nil && request.Address.IsValid() {
+				return r.join(ctx, existing, service, want)
+			}
+			if err != nil && !apierrors.IsNotFound(err) {
+				return nil, fmt.Errorf("looking up who has %s: %w", choice.Address, err)
+			}
+		default:
+			r.book.unclaim(choice.Address)
+			return nil, fmt.Errorf("claiming address %s of pool %s: %w", choice.Address, choice.Pool, err)
+		}
+	}
+}
+
+// learn fetches a VirtualIP that the caches do not know yet.
+func (r *Reconciler) learn(ctx context.Context, name string) (*v1alpha1.VirtualIP, error) {
+	existing, err := r.config.Client.FairleadV1alpha1().VirtualIPs().Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		if addr, perr := ipam.ParseObjectName(name); perr == nil {
+			r.book.unclaim(addr)
+		}
+		return nil, err
+	}
+	r.book.observe(existing)
+	return existing, nil
+}
+
+func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Settings, choice ipam.Choice) *v1alpha1.VirtualIP {
+	vip := &v1alpha1.VirtualIP{
+		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(choice.Address)},
+		Spec: v1alpha1.VirtualIPSpec{
+			Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete,
+			Announce: r.announce(choice.Pool, nil),
+		},
+	}
+	if want.SharingKey != "" {
+		vip.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
+	}
+	withClaim(&vip.Spec, service)
+	return vip
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/keymutex"
+
+	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
+	fairleadinformers "github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// restoreFor is how long, after a start, an address in a Service's status whose VirtualIP is missing is kept for it.
+const restoreFor = 10 * time.Minute
+
+// Config is what a Reconciler works with. All informers must be started by the caller.
+type Config struct {
+	Client         versioned.Interface
+	Objects        fairleadinformers.Interface
+	Nodes          coreinformers.NodeInformer
+	Services       coreinformers.ServiceInformer
+	Namespaces     coreinformers.NamespaceInformer
+	EndpointSlices discoveryinformers.EndpointSliceInformer
+	// IgnoreExcludeLabel lets nodes with the label node.kubernetes.io/exclude-from-external-load-balancers announce.
+	IgnoreExcludeLabel bool
+}
+
+// Reconciler makes the VirtualIPs of Services what the Services ask for. Its methods are safe for concurrent use; calls
+// for one Service wait for each other.
+type Reconciler struct {
+	config Config
+	book   *book
+	pools  *poolBook
+	locks  keymutex.KeyMutex
+	// sharing serialises claims under one sharing key, so that two Services which start to share at the same moment
+	// find the same address.
+	sharing keymutex.KeyMutex
+	synced  []cache.InformerSynced
+	restore sync.Once
+	metrics *allocationMetrics
+
+	mu      sync.Mutex
+	waiting map[string]bool
+}
+
+// New returns a Reconciler and registers its handlers with the informers.
+func New(config Config) *Reconciler {
+	r := &Reconciler{
+		config: config, book: newBook(), pools: newPoolBook(),
+		locks: keymutex.NewHashed(0), sharing: keymutex.NewHashed(0),
+		metrics: newAllocationMetrics(),
+		waiting: map[string]bool{},
+	}
+	r.watch(config.Objects.VirtualIPs().Informer(), handlers(r.book.observe, r.book.forget))
+	changed := func(any) { r.refreshPools() }
+	r.watch(config.Objects.AddressPools().Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
+	})
+	r.watch(config.Nodes.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed,
+		UpdateFunc: func(before, now any) {
+			if a, b := before.(*corev1.Node), now.(*corev1.Node); !slices.Equal(a.Status.Addresses, b.Status.Addresses) {
+				changed(now)
+			}
+		},
+	})
+	r.synced = append(r.synced, config.Objects.Announcers().Informer().HasSynced, config.Services.Informer().HasSynced,
+		config.Namespaces.Informer().HasSynced, config.EndpointSlices.Informer().HasSynced)
+	return r
+}
+
+// watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.
+func (r *Reconciler) watch(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) {
+	registration, err := informer.AddEventHandler(handler)
+	if err != nil {
+		return
+	}
+	r.synced = append(r.synced, registration.HasSynced)
+}
+
+// handlers returns handlers that call observe and forget with the object.
+func handlers[T any](observe, forget func(T)) cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { observe(obj.(T)) },
+		UpdateFunc: func(_, obj any) { observe(obj.(T)) },
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if typed, ok := obj.(T); ok {
+				forget(typed)
+			}
+		},
+	}
+}
+
+// AwaitSync waits until everything that exists is known: all claims are loaded before the first new one is made.
+func (r *Reconciler) AwaitSync(ctx context.Context) error {
+	if !cache.WaitForCacheSync(ctx.Done(), r.synced...) {
+		return fmt.Errorf("waiting for the caches to fill: %w", context.Cause(ctx))
+	}
+	r.restore.Do(r.restoreClaims)
+	return nil
+}
+
+// restoreClaims keeps addresses that stand in the status of Services and that no VirtualIP claims for these Services.
+func (r *Reconciler) restoreClaims() {
+	services, err := r.config.Services.Lister().List(labels.Everything())
+	if err != nil {
+		return // a lister of a cache does not fail
+	}
+	until := time.Now().Add(restoreFor)
+	for _, service := range services {
+		for _, ingress := range service.Status.LoadBalancer.Ingress {
+			if addr, err := netip.ParseAddr(ingress.IP); err == nil && service.Spec.LoadBalancerClass == nil {
+				r.book.reserve(addr, Key(service.Namespace, service.Name), until)
+			}
+		}
+	}
+}
+
+// Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
+// for the Service's events; what the Service had before then still stands.
+func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, error) {
+	if err := r.AwaitSync(ctx); err != nil {
+		return nil, err
+	}
+	key := Key(service.Namespace, service.Name)
+	r.locks.LockKey(key)
+	defer r.unlock(r.locks, key)
+
+	want, err := settings.Parse(service)
+	if err != nil {
+		return nil, err
+	}
+	vips, err := r.reconcile(ctx, service, want)
+	r.setWaiting(key, err != nil)
+	if err != nil && len(vips) == 0 {
+		return nil, err
+	}
+	return statusOf(vips), nil
+}
+
+// reconcile returns the VirtualIPs of the Service, the first family's first. With PreferDualStack, one family is enough:
+// then there are both VirtualIPs and an error.
+func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, want settings.Settings) ([]*v1alpha1.VirtualIP, error) {
+	have := r.book.claimedBy(Key(service.Namespace, service.Name))
+	var result []*v1alpha1.VirtualIP
+	var errs []error
+	for _, family := range families(service) {
+		vips, err := r.ensureFamily(ctx, service, want, family, have)
+		if err != nil {
+			errs = append(errs, err)
+			vips = inFamily(have, family) // the last good state
+		}
+		result = append(result, vips...)
+	}
+	if len(errs) > 0 && (len(result) == 0 || policy(service) != corev1.IPFamilyPolicyPreferDualStack) {
+		return nil, errors.Join(errs...)
+	}
+	for _, vip := range have {
+		if !slices.ContainsFunc(result, func(kept *v1alpha1.VirtualIP) bool { return kept.Name == vip.Name }) {
+			if err := r.leave(ctx, vip, Key(service.Namespace, service.Name), 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return result, errors.Join(errs...)
+}
+
+// Get returns the status that the claims of a Service make, and whether it has any.
+func (r *Reconciler) Get(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, bool, error) {
+	if err := r.AwaitSync(ctx); err != nil {
+		return nil, false, err
+	}
+	vips := r.book.claimedBy(Key(service.Namespace, service.Name))
+	return statusOf(vips), len(vips) > 0, nil
+}
+
+// Release gives up every claim of a Service that is gone. It needs no more than the name, so that neither bad settings
+// nor a missing pool can block a deletion.
+func (r *Reconciler) Release(ctx context.Context, namespace, name string) error {
+	if err := r.AwaitSync(ctx); err != nil {
+		return err
+	}
+	key := Key(namespace, name)
+	r.locks.LockKey(key)
+	defer r.unlock(r.locks, key)
+	r.setWaiting(key, false)
+
+	var errs []error
+	for _, vip := range r.book.claimedBy(key) {
+		errs = append(errs, r.leave(ctx, vip, key, r.releaseDelay(vip.Spec.Pool)))
+	}
+	return errors.Join(errs...)
+}
+
+// Waiting returns the keys of the Services that lack an address, in no order.
+func (r *Reconciler) Waiting() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys := make([]string, 0, len(r.waiting))
+	for key := range r.waiting {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (r *Reconciler) setWaiting(key string, waits bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if waits {
+		r.waiting[key] = true
+	} else {
+		delete(r.waiting, key)
+	}
+}
+
+// unlock unlocks a key that the caller has locked; unlocking fails only where it is not.
+func (r *Reconciler) unlock(locks keymutex.KeyMutex, key string) { _ = locks.UnlockKey(key) }

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/ptr"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// errGone tells that a VirtualIP was deleted meanwhile.
+var errGone = errors.New("the VirtualIP is gone")
+
+// join brings the Service's claim on a VirtualIP up to date, or adds it where the others on the address admit it.
+func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) (*v1alpha1.VirtualIP, error) {
+	key := Key(service.Namespace, service.Name)
+	return r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
+		if err := r.admit(now, service, want); err != nil {
+			r.metrics.failed(err)
+			return fmt.Errorf("address %s: %w", now.Spec.Address, err)
+		}
+		alone := len(now.Spec.Services) == 0 || len(now.Spec.Services) == 1 && findClaim(now, key) == 0
+		if alone && want.SharingKey != "" {
+			now.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
+		} else if alone && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
+			now.Spec.Sharing = nil
+		}
+		withClaim(&now.Spec, service)
+		now.Spec.Announce = r.announce(now.Spec.Pool, now.Spec.Announce)
+		r.setCandidates(&now.Spec)
+		return nil
+	})
+}
+
+// admit tells why a Service may not have an address, or nil.
+func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
+	if reserved := vip.Spec.ReservedFor; reserved != nil {
+		owner := Key(reserved.Namespace, reserved.Name)
+		if owner != Key(service.Namespace, service.Name) && time.Now().Before(reserved.Until.Time) {
+			return fmt.Errorf("%w: kept for %s, deleted a moment ago, until %s",
+				ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
+		}
+	}
+	shared := ipam.Shared{Declared: vip.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain}
+	if shared.Declared && vip.Spec.Sharing != nil {
+		shared.SharingKey = vip.Spec.Sharing.Key
+	}
+	if pool := r.pool(vip.Spec.Pool); pool != nil {
+		shared.AcrossNamespaces = pool.Spec.SharedAcrossNamespaces
+	}
+	for _, claim := range vip.Spec.Services {
+		shared.Claims = append(shared.Claims, r.claimOnRecord(vip, claim))
+	}
+	return ipam.Share(shared, newcomer(service, want))
+}
+
+// claimOnRecord says in the terms of the sharing rules what a VirtualIP says of a Service that uses it.
+func (r *Reconciler) claimOnRecord(vip *v1alpha1.VirtualIP, claim v1alpha1.ServiceClaim) ipam.Claim {
+	recorded := ipam.Claim{
+		Namespace: claim.Namespace, Name: claim.Name, UID: string(claim.UID),
+		Local: claim.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+	}
+	for _, port := range claim.Ports {
+		recorded.Ports = append(recorded.Ports, ipam.Port{Protocol: string(port.Protocol), Port: uint16(port.Port)})
+	}
+	if vip.Spec.Sharing != nil {
+		recorded.SharingKey = vip.Spec.Sharing.Key
+	}
+	if service, err := r.config.Services.Lister().Services(claim.Namespace).Get(claim.Name); err == nil {
+		recorded.Selector = service.Spec.Selector
+	}
+	return recorded
+}
+
+func newcomer(service *corev1.Service, want settings.Settings) ipam.Claim {
+	claim := ipam.Claim{
+		Namespace: service.Namespace, Name: service.Name, UID: string(service.UID),
+		Created:    service.CreationTimestamp.Time,
+		SharingKey: want.SharingKey,
+		Local:      service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
+		Selector:   service.Spec.Selector,
+	}
+	for _, port := range service.Spec.Ports {
+		claim.Ports = append(claim.Ports, ipam.Port{Protocol: string(port.Protocol), Port: uint16(port.Port)})
+	}
+	return claim
+}
+
+// update changes a VirtualIP and writes it where that makes a difference, starting over from what the API server has when
+// somebody else wrote it meanwhile. It fails with errGone when the object no longer exists.
+func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change func(*v1alpha1.VirtualIP) error) (*v1alpha1.VirtualIP, error) {
+	client := r.config.Client.FairleadV1alpha1().VirtualIPs()
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		changed := vip.DeepCopy()
+		if err := change(changed); err != nil {
+			return err
+		}
+		if sameSpec(&vip.Spec, &changed.Spec) {
+			return nil
+		}
+		written, err := client.Update(ctx, changed, metav1.UpdateOptions{})
+		if err == nil {
+			r.book.observe(written)
+			vip = written
+			return nil
+		}
+		if apierrors.IsConflict(err) {
+			if newer, gerr := r.learn(ctx, vip.Name); gerr == nil {
+				vip = newer
+			}
+		}
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		r.book.forget(vip)
+		return nil, fmt.Errorf("writing VirtualIP %s: %w", vip.Name, errGone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vip, nil
+}
+
+// leave takes a Service's claim off a VirtualIP. The last one to leave deletes it, unless it is a reservation, or kept
+// for the Service for a while.
+func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, keepFor time.Duration) error {
+	last := len(vip.Spec.Services) == 1 && findClaim(vip, key) == 0
+	if last && vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && keepFor == 0 {
+		err := r.remove(ctx, vip)
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		newer, err := r.learn(ctx, vip.Name)
+		if err != nil {
+			return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)
+		}
+		return r.leave(ctx, newer, key, keepFor)
+	}
+	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
+		at := findClaim(now, key)
+		if at < 0 {
+			return nil
+		}
+		left := now.Spec.Services[at]
+		now.Spec.Services = slices.Delete(now.Spec.Services, at, at+1)
+		if len(now.Spec.Services) > 0 {
+			r.setCandidates(&now.Spec)
+			return nil
+		}
+		now.Spec.Candidates = nil
+		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
+			now.Spec.ReservedFor = &v1alpha1.ReservedFor{
+				Namespace: left.Namespace, Name: left.Name, Until: metav1.NewTime(time.Now().Add(keepFor)),
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+// remove deletes a VirtualIP, provided that nobody changed it since it was read.
+func (r *Reconciler) remove(ctx context.Context, vip *v1alpha1.VirtualIP) error {
+	err := r.config.Client.FairleadV1alpha1().VirtualIPs().Delete(ctx, vip.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: ptr.To(vip.UID), ResourceVersion: ptr.To(vip.ResourceVersion)},
+	})
+	if err == nil || apierrors.IsNotFound(err) {
+		r.book.forget(vip)
+		return nil
+	}
+	return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)
+}
+
+// releaseDelay returns how long the pool keeps a released address for its last Service.
+func (r *Reconciler) releaseDelay(name string) time.Duration {
+	if pool := r.pool(name); pool != nil && pool.Spec.ReleaseDelay != nil {
+		return pool.Spec.ReleaseDelay.Duration
+	}
+	return 0
+}

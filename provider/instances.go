@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	cloudprovider "k8s.io/cloud-provider"
+	cloudproviderapi "k8s.io/cloud-provider/api"
+
+	"github.com/fairlead-io/fairlead/pkg/api/client/listers/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
+)
+
+// DecommissionedAnnotation, with any value, tells that a node's machine is gone for good. Only then, and only while the
+// node is not ready, may the node lifecycle controller delete the Node object.
+const DecommissionedAnnotation = "fairlead.dev/decommissioned"
+
+// instanceType is what every node gets as node.kubernetes.io/instance-type.
+const instanceType = "machine"
+
+// instances answers for nodes from what the cluster itself knows: there is no cloud to ask.
+type instances struct {
+	config     *cloudconfig.Config
+	announcers v1alpha1.AnnouncerLister
+}
+
+var _ cloudprovider.InstancesV2 = &instances{}
+
+// InstanceExists implements cloudprovider.InstancesV2. False makes the framework delete the Node object, so it is said
+// only where a person has said so first, and never of another provider's node.
+func (i *instances) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
+	if _, gone := node.Annotations[DecommissionedAnnotation]; !gone || isReady(node) {
+		return true, nil
+	}
+	return isForeign(node), nil
+}
+
+// InstanceShutdown implements cloudprovider.InstancesV2: nobody can tell a machine that is off from one that is cut off.
+func (i *instances) InstanceShutdown(context.Context, *corev1.Node) (bool, error) { return false, nil }
+
+// InstanceMetadata implements cloudprovider.InstancesV2. The result is the same at each call for a node that did not
+// change: kube-proxy restarts when the addresses of its node change.
+func (i *instances) InstanceMetadata(_ context.Context, node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
+	if isForeign(node) {
+		return &cloudprovider.InstanceMetadata{ProviderID: node.Spec.ProviderID}, nil
+	}
+	internal, err := i.internalAddresses(node)
+	if err != nil {
+		return nil, err
+	}
+	metadata := &cloudprovider.InstanceMetadata{ProviderID: providerID(node), InstanceType: instanceType}
+	for _, address := range internal {
+		metadata.NodeAddresses = append(metadata.NodeAddresses,
+			corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address.String()})
+	}
+	metadata.NodeAddresses = append(metadata.NodeAddresses, otherAddresses(node)...)
+	metadata.Zone, metadata.Region = i.config.Zone(node.Name, internal, node.Labels)
+	return metadata, nil
+}
+
+// isForeign tells whether another provider initialised the node.
+func isForeign(node *corev1.Node) bool {
+	return node.Spec.ProviderID != "" && !strings.HasPrefix(node.Spec.ProviderID, Name+"://")
+}
+
+func isReady(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
+		return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
+	})
+}
+
+// providerID returns the node's provider ID, which is immutable once written: from the machine's system UUID, or where
+// the machine has none, from its machine id or the node's name.
+func providerID(node *corev1.Node) string {
+	if node.Spec.ProviderID != "" {
+		return node.Spec.ProviderID
+	}
+	return Name + "://" + strings.ToLower(cmp.Or(node.Status.NodeInfo.SystemUUID, node.Status.NodeInfo.MachineID, node.Name))
+}
+
+// internalAddresses returns the first of: the addresses the kubelet was given (which must be among those returned, or
+// the node is never initialised), those the Node has already, those its agent found on the interface with the default
+// route.
+func (i *instances) internalAddresses(node *corev1.Node) ([]netip.Addr, error) {
+	if given, ok := node.Annotations[cloudproviderapi.AnnotationAlphaProvidedIPAddr]; ok {
+		return parseProvided(node.Name, given)
+	}
+	var found []netip.Addr
+	for _, address := range node.Status.Addresses {
+		if parsed, err := netip.ParseAddr(address.Address); err == nil && address.Type == corev1.NodeInternalIP {
+			found = append(found, parsed)
+		}
+	}
+	if len(found) == 0 {
+		found = i.inventory(node.Name)
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no address of node %s is known yet: its kubelet has no --node-ip, and its announcer has not reported", node.Name)
+	}
+	return found, nil
+}
+
+func parseProvided(node, given string) ([]netip.Addr, error) {
+	var found []netip.Addr
+	for _, text := range strings.Split(given, ",") {
+		parsed, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil {
+			return nil, fmt.Errorf("node %s: annotation %s %q: expected one IP address, or one of each family separated by a comma",
+				node, cloudproviderapi.AnnotationAlphaProvidedIPAddr, given)
+		}
+		found = append(found, parsed)
+	}
+	return found, nil
+}
+
+// inventory returns the first address of each family on the node's interface with the default route.
+func (i *instances) inventory(node string) []netip.Addr {
+	announcer, err := i.announcers.Get(node)
+	if err != nil {
+		return nil
+	}
+	var v4, v6 []netip.Addr
+	for _, iface := range announcer.Status.Interfaces {
+		for _, text := range iface.Addresses {
+			prefix, err := netip.ParsePrefix(text)
+			switch {
+			case err != nil || !iface.DefaultRoute || !prefix.Addr().IsGlobalUnicast():
+			case prefix.Addr().Is4():
+				v4 = append(v4, prefix.Addr())
+			default:
+				v6 = append(v6, prefix.Addr())
+			}
+		}
+	}
+	return append(v4[:min(1, len(v4))], v6[:min(1, len(v6))]...)
+}
+
+// otherAddresses returns what else the Node says of itself, and its name as host name where it says none.
+func otherAddresses(node *corev1.Node) []corev1.NodeAddress {
+	others := slices.DeleteFunc(slices.Clone(node.Status.Addresses), func(address corev1.NodeAddress) bool {
+		return address.Type == corev1.NodeInternalIP
+	})
+	if !slices.ContainsFunc(others, func(address corev1.NodeAddress) bool { return address.Type == corev1.NodeHostName }) {
+		others = append(others, corev1.NodeAddress{Type: corev1.NodeHostName, Address: node.Name})
+	}
+	return others
+}
