@@ -192,3 +192,11 @@ func (r *Reconciler) releaseDelay(name string) time.Duration {
 	}
 	return 0
 }
+
+// EndReservation deletes a VirtualIP that was kept for a deleted Service, unless somebody has claimed it meanwhile.
+func (r *Reconciler) EndReservation(ctx context.Context, vip *v1alpha1.VirtualIP) error {
+	if err := r.remove(ctx, vip); !apierrors.IsConflict(err) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/spf13/cobra"
+	cloudprovider "k8s.io/cloud-provider"
+	"k8s.io/cloud-provider/app"
+	appconfig "k8s.io/cloud-provider/app/config"
+	"k8s.io/cloud-provider/names"
+	"k8s.io/cloud-provider/options"
+	cliflag "k8s.io/component-base/cli/flag"
+	genericcontrollermanager "k8s.io/controller-manager/app"
+	genericcontroller "k8s.io/controller-manager/controller"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
+	"github.com/fairlead-io/fairlead/pkg/controller"
+	"github.com/fairlead-io/fairlead/provider"
+)
+
+// componentName is the name of the lease, the user agent and the event source.
+const componentName = "fairlead-cloud-controller-manager"
+
+// What a bare start uses. The limits on requests are far above what the API server of a private cloud answers, so that
+// it is the server that limits and not the client.
+const (
+	concurrentServiceSyncs = 16
+	apiQPS                 = 1000
+	apiBurst               = 2000
+)
+
+// newCommand returns the command of the stock application with presets that make a bare start right.
+func newCommand(stop <-chan struct{}) (*cobra.Command, error) {
+	opts, err := options.NewCloudControllerManagerOptions()
+	if err != nil {
+		return nil, fmt.Errorf("making the default options: %w", err)
+	}
+	opts.KubeCloudShared.CloudProvider.Name = provider.Name
+	opts.ServiceController.ConcurrentServiceSyncs = concurrentServiceSyncs
+	opts.Generic.ClientConnection.QPS = apiQPS
+	opts.Generic.ClientConnection.Burst = apiBurst
+	opts.Generic.LeaderElection.ResourceName = componentName
+	opts.Generic.LeaderElection.ResourceNamespace = cloudconfig.Default().Namespace
+
+	command := app.NewCloudControllerManagerCommand(opts, newCloud, constructors(), names.CCMControllerAliases(),
+		cliflag.NamedFlagSets{}, stop)
+	command.Use = componentName
+	command.Long = "The cloud controller manager of clusters that have no cloud: it initialises nodes and gives Services of type\n" +
+		"LoadBalancer addresses that the announcers on the nodes announce."
+	// The application sets this flag's default itself, whatever the options say.
+	flag := command.Flags().Lookup("configure-cloud-routes")
+	flag.DefValue = "false"
+	if err := flag.Value.Set("false"); err != nil {
+		return nil, fmt.Errorf("presetting --%s: %w", flag.Name, err)
+	}
+	return command, nil
+}
+
+// newCloud implements app.InitCloudFunc, which has no way to return an error.
+func newCloud(config *appconfig.CompletedConfig) cloudprovider.Interface {
+	cloudConfig, err := cloudconfig.Load(config.ComponentConfig.KubeCloudShared.CloudProvider.CloudConfigFile)
+	if err != nil {
+		klog.ErrorS(err, "cannot start")
+		klog.FlushAndExit(klog.ExitFlushTimeout, 1)
+	}
+	cloud, err := provider.New(cloudConfig, config.Kubeconfig)
+	if err != nil {
+		klog.ErrorS(err, "cannot start")
+		klog.FlushAndExit(klog.ExitFlushTimeout, 1)
+	}
+	return cloud
+}
+
+// constructors returns the stock controllers and our own.
+func constructors() map[string]app.ControllerInitFuncConstructor {
+	all := maps.Clone(app.DefaultInitFuncConstructors)
+	all[controller.Name] = app.ControllerInitFuncConstructor{
+		InitContext: app.ControllerInitContext{ClientName: controller.Name},
+		Constructor: func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
+			return func(ctx context.Context, _ genericcontrollermanager.ControllerContext) (genericcontroller.Interface, bool, error) {
+				return startController(ctx, init, config, cloud)
+			}
+		},
+	}
+	return all
+}
+
+func startController(ctx context.Context, init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) (genericcontroller.Interface, bool, error) {
+	own, ok := cloud.(*provider.Cloud)
+	if !ok {
+		return nil, false, fmt.Errorf("controller %s runs over the provider %s only", controller.Name, provider.Name)
+	}
+	c := controller.New(controller.Config{
+		Balancers: own.Balancers(),
+		Kube:      config.ClientBuilder.ClientOrDie(init.ClientName),
+		Client:    own.Client(),
+		Objects:   own.Objects().Fairlead().V1alpha1(),
+		Informers: config.SharedInformers,
+		Namespace: own.Config().Namespace,
+		Events:    config.EventRecorder,
+	})
+	go c.Run(ctx)
+	return c, true, nil
+}

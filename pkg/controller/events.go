@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+)
+
+const (
+	// settle is how long the stock controller has for a Service that it was told of too. What it does in this time is
+	// not done twice.
+	settle = 10 * time.Second
+	// countAfter is how long changes of VirtualIPs are gathered before the pool's status is written.
+	countAfter = 500 * time.Millisecond
+)
+
+func (c *Controller) add(kind kind, name string) { c.queue.Add(item{kind, name}) }
+
+func (c *Controller) addAfter(kind kind, name string, delay time.Duration) {
+	c.queue.AddAfter(item{kind, name}, delay)
+}
+
+func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), settle) },
+		UpdateFunc: func(before, now any) {
+			was, is := before.(*corev1.Service), now.(*corev1.Service)
+			switch {
+			case lostAddress(was, is), !apiequality.Semantic.DeepEqual(was.Labels, is.Labels):
+				c.add(serviceKind, keyOf(is)) // the stock controller does not look at these
+			case was.ResourceVersion != is.ResourceVersion:
+				c.addAfter(serviceKind, keyOf(is), settle)
+			}
+		},
+		DeleteFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), settle) },
+	}
+}
+
+// lostAddress tells whether somebody took addresses out of a Service's status.
+func lostAddress(was, is *corev1.Service) bool {
+	return len(is.Status.LoadBalancer.Ingress) < len(was.Status.LoadBalancer.Ingress) && managed(is)
+}
+
+func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			vip := obj.(*v1alpha1.VirtualIP)
+			c.addClaimants(vip, settle)
+			c.addAfter(virtualIPKind, vip.Name, 0)
+			c.addAfter(poolKind, vip.Spec.Pool, countAfter)
+		},
+		UpdateFunc: func(before, now any) {
+			was, is := before.(*v1alpha1.VirtualIP), now.(*v1alpha1.VirtualIP)
+			if !apiequality.Semantic.DeepEqual(was.Status.Conditions, is.Status.Conditions) {
+				c.addClaimants(is, 0)
+			}
+			if was.Generation != is.Generation {
+				c.addClaimants(was, settle)
+				c.addClaimants(is, settle)
+				c.add(virtualIPKind, is.Name)
+				c.addAfter(poolKind, is.Spec.Pool, countAfter)
+				if len(is.Spec.Services) < len(was.Spec.Services) || is.Spec.ReservedFor == nil {
+					c.addWaiting()
+				}
+			}
+		},
+		DeleteFunc: func(obj any) {
+			vip, ok := last(obj).(*v1alpha1.VirtualIP)
+			if !ok {
+				return
+			}
+			c.addClaimants(vip, 0)
+			c.addAfter(poolKind, vip.Spec.Pool, countAfter)
+			c.addWaiting()
+		},
+	}
+}
+
+// addClaimants queues the Services on a VirtualIP.
+func (c *Controller) addClaimants(vip *v1alpha1.VirtualIP, delay time.Duration) {
+	for _, claim := range vip.Spec.Services {
+		c.addAfter(serviceKind, loadbalancer.Key(claim.Namespace, claim.Name), delay)
+	}
+}
+
+// addWaiting queues the Services that lack an address.
+func (c *Controller) addWaiting() {
+	for _, key := range c.config.Balancers.Waiting() {
+		c.add(serviceKind, key)
+	}
+}
+
+// addAll queues every Service that this controller manages.
+func (c *Controller) addAll() {
+	services, err := c.config.Informers.Core().V1().Services().Lister().List(labels.Everything())
+	if err != nil {
+		return // a lister of a cache does not fail
+	}
+	for _, service := range services {
+		if managed(service) {
+			c.add(serviceKind, keyOf(service))
+		}
+	}
+}
+
+func (c *Controller) poolHandlers() cache.ResourceEventHandler {
+	changed := func(obj any) {
+		if pool, ok := last(obj).(*v1alpha1.AddressPool); ok {
+			c.addAfter(poolKind, pool.Name, 0)
+			c.addAllPools()
+			c.addWaiting()
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed,
+		UpdateFunc: func(before, now any) {
+			was, is := before.(*v1alpha1.AddressPool), now.(*v1alpha1.AddressPool)
+			if was.Generation == is.Generation {
+				return
+			}
+			changed(now)
+			if !apiequality.Semantic.DeepEqual(was.Spec.Announce, is.Spec.Announce) {
+				c.addAll()
+			}
+		},
+	}
+}
+
+// addAllPools queues every pool: a change of one, or of a node's address, may end or begin an overlap with another.
+func (c *Controller) addAllPools() {
+	pools, err := c.config.Objects.AddressPools().Lister().List(labels.Everything())
+	if err != nil {
+		return // a lister of a cache does not fail
+	}
+	for _, pool := range pools {
+		c.addAfter(poolKind, pool.Name, countAfter)
+	}
+}
+
+func (c *Controller) nodeHandlers() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { c.addAllPools(); c.addAll() },
+		UpdateFunc: func(before, now any) {
+			was, is := before.(*corev1.Node), now.(*corev1.Node)
+			if !slices.Equal(was.Status.Addresses, is.Status.Addresses) {
+				c.addAllPools()
+			}
+			if !apiequality.Semantic.DeepEqual(was.Labels, is.Labels) ||
+				!apiequality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints) ||
+				(was.DeletionTimestamp == nil) != (is.DeletionTimestamp == nil) {
+				c.addAll()
+			}
+		},
+		DeleteFunc: func(any) { c.addAllPools(); c.addAll() },
+	}
+}
+
+func (c *Controller) announcerHandlers() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { c.addAll() },
+		UpdateFunc: func(before, now any) {
+			was, is := before.(*v1alpha1.Announcer), now.(*v1alpha1.Announcer)
+			if !apiequality.Semantic.DeepEqual(was.Status.Interfaces, is.Status.Interfaces) {
+				c.addAll()
+			}
+		},
+		DeleteFunc: func(any) { c.addAll() },
+	}
+}
+
+func (c *Controller) endpointSliceHandlers() cache.ResourceEventHandler {
+	changed := func(obj any) {
+		slice, ok := last(obj).(*discoveryv1.EndpointSlice)
+		if !ok {
+			return
+		}
+		name := slice.Labels[discoveryv1.LabelServiceName]
+		service, err := c.config.Informers.Core().V1().Services().Lister().Services(slice.Namespace).Get(name)
+		if err == nil && managed(service) && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
+			c.add(serviceKind, keyOf(service))
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
+	}
+}
+
+// keyOf returns the key of an object, or of the last state of one whose deletion was missed.
+func keyOf(obj any) string {
+	object, ok := last(obj).(metav1.Object)
+	if !ok {
+		return ""
+	}
+	return loadbalancer.Key(object.GetNamespace(), object.GetName())
+}
+
+// last returns the object of an event, also of one whose deletion was missed.
+func last(obj any) any {
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return tombstone.Obj
+	}
+	return obj
+}

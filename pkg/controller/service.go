@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/cloud-provider/service/helpers"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// managed tells whether a Service is one for the stock service controller, and so for this one.
+func managed(service *corev1.Service) bool {
+	return service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil &&
+		service.DeletionTimestamp == nil
+}
+
+// reconcileService makes a Service's VirtualIPs and its status what they should be. A Service without the finalizer is
+// left to the stock controller, which sets it: a claim made before could outlive the Service.
+func (c *Controller) reconcileService(ctx context.Context, key string) error {
+	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+	if err != nil {
+		return nil // no key of a Service
+	}
+	service, err := c.config.Informers.Core().V1().Services().Lister().Services(namespace).Get(name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return c.releaseOrphan(ctx, namespace, name)
+	case err != nil:
+		return fmt.Errorf("reading Service %s: %w", key, err)
+	case !helpers.HasLBFinalizer(service):
+		if !managed(service) {
+			return c.releaseOrphan(ctx, namespace, name)
+		}
+		return nil
+	case !managed(service):
+		return nil // the stock controller cleans up, and takes the finalizer off after that
+	}
+	status, err := c.config.Balancers.Ensure(ctx, service)
+	if err != nil {
+		return c.explain(service, err)
+	}
+	c.explained(key)
+	if apiequality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, status.Ingress) {
+		return nil
+	}
+	changed := service.DeepCopy()
+	changed.Status.LoadBalancer = *status
+	if _, err := helpers.PatchService(c.config.Kube.CoreV1(), service, changed); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("writing the status of Service %s: %w", key, err)
+	}
+	klog.FromContext(ctx).Info("restored the status of a Service", "service", key)
+	return nil
+}
+
+// explain tells the owner of a Service why it has no address, each reason once. What only the user or a change of pools
+// can mend is not tried again before something changed; the stock controller tries now and then all the same.
+func (c *Controller) explain(service *corev1.Service, err error) error {
+	if !permanent(err) {
+		return err
+	}
+	key := keyOf(service)
+	c.mu.Lock()
+	said := c.lastText[key] == err.Error()
+	c.lastText[key] = err.Error()
+	c.mu.Unlock()
+	if !said {
+		c.config.Events.Event(service, corev1.EventTypeWarning, "AddressNotAssigned", err.Error())
+	}
+	return nil
+}
+
+func (c *Controller) explained(key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.lastText, key)
+}
+
+// permanent tells whether trying again cannot help by itself.
+func permanent(err error) bool {
+	for _, known := range []error{
+		settings.ErrInvalid, ipam.ErrNoPool, ipam.ErrPoolExhausted, ipam.ErrNamespaceLimit, ipam.ErrNotAllowed,
+		ipam.ErrAddressInUse, ipam.ErrAddressOutsidePools, ipam.ErrSharing,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
+}
+
+// releaseOrphan gives up the claims of a Service that is gone, or that is none of ours any more, when nothing else will:
+// a leader died half-way, or somebody took the finalizer off. The API server is asked first, for the cache may be late.
+func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) error {
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if _, claims, err := c.config.Balancers.Get(ctx, service); err != nil || !claims {
+		return err
+	}
+	live, err := c.config.Kube.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("looking up Service %s/%s, which has addresses and seems to be gone: %w", namespace, name, err)
+	}
+	if err == nil && (managed(live) || helpers.HasLBFinalizer(live)) {
+		return nil
+	}
+	klog.FromContext(ctx).Info("releasing the addresses of a Service that is gone", "service", klog.KRef(namespace, name))
+	return c.config.Balancers.Release(ctx, namespace, name)
+}
+
+// reconcileVirtualIP deletes a VirtualIP that was kept for a deleted Service long enough.
+func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error {
+	vip, err := c.config.Objects.VirtualIPs().Lister().Get(name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading VirtualIP %s: %w", name, err)
+	}
+	if vip.Spec.ReservedFor == nil {
+		return nil
+	}
+	if left := time.Until(vip.Spec.ReservedFor.Until.Time); left > 0 {
+		c.addAfter(virtualIPKind, name, left)
+		return nil
+	}
+	return c.config.Balancers.EndReservation(ctx, vip)
+}
