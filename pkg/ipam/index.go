@@ -60,6 +60,23 @@ const (
 
 type poolNamespace struct{ pool, namespace string }
 
+// account is the number of addresses that a namespace holds of a pool.
+type account struct {
+	poolNamespace
+	count int
+}
+
+// holding is a Holder as the Index keeps it: half the size, for there may be a
+// million of them.
+type holding struct {
+	key     string
+	account *account
+}
+
+func (h holding) holder() Holder {
+	return Holder{Key: h.key, Namespace: h.account.namespace, Pool: h.account.pool}
+}
+
 // Index knows what is assigned, reserved and quarantined, and finds what is
 // free. It is built from the VirtualIP objects alone: Put for each, before the
 // first Pick. Addresses may be put before their pool is known, and stay when it
@@ -68,10 +85,11 @@ type Index struct {
 	pools   []*pool          // oldest first
 	byName  map[string]*pool // the same
 	located []located        // the usable ranges of all pools, ascending
-	held    map[netip.Addr]Holder
+	held    map[netip.Addr]holding
 	holds   holds
-	// perNamespace counts the held addresses by the pool they came from.
-	perNamespace map[poolNamespace]int
+	// accounts counts the held addresses by the pool they came from and the
+	// namespace. None of them is empty.
+	accounts map[poolNamespace]*account
 	// strayed is, by the pool they came from, the held addresses that are no
 	// longer that pool's to hand out.
 	strayed map[string]map[netip.Addr]struct{}
@@ -80,11 +98,11 @@ type Index struct {
 // NewIndex returns an Index without pools and addresses.
 func NewIndex() *Index {
 	return &Index{
-		byName:       map[string]*pool{},
-		held:         map[netip.Addr]Holder{},
-		holds:        newHolds(),
-		perNamespace: map[poolNamespace]int{},
-		strayed:      map[string]map[netip.Addr]struct{}{},
+		byName:   map[string]*pool{},
+		held:     map[netip.Addr]holding{},
+		holds:    newHolds(),
+		accounts: map[poolNamespace]*account{},
+		strayed:  map[string]map[netip.Addr]struct{}{},
 	}
 }
 
@@ -102,9 +120,9 @@ func (x *Index) Take(addr netip.Addr, holder Holder, now time.Time) error {
 
 // available returns a *TakenError if key cannot have addr.
 func (x *Index) available(addr netip.Addr, key string) error {
-	if holder, ok := x.held[addr]; ok {
-		if key == "" || holder.Key != key {
-			return &TakenError{Address: addr, Holder: holder}
+	if held, ok := x.held[addr]; ok {
+		if key == "" || held.key != key {
+			return &TakenError{Address: addr, Holder: held.holder()}
 		}
 		return nil
 	}
@@ -120,11 +138,13 @@ func (x *Index) available(addr netip.Addr, key string) error {
 func (x *Index) Put(addr netip.Addr, holder Holder) {
 	x.change(addr, func() {
 		x.forget(addr)
-		x.held[addr] = holder
-		if holder.Namespace != "" {
-			x.perNamespace[poolNamespace{holder.Pool, holder.Namespace}]++
+		at := poolNamespace{holder.Pool, holder.Namespace}
+		if x.accounts[at] == nil {
+			x.accounts[at] = &account{poolNamespace: at}
 		}
-		x.noteStrayed(addr, holder)
+		x.accounts[at].count++
+		x.held[addr] = holding{key: holder.Key, account: x.accounts[at]}
+		x.noteStrayed(addr, holder.Pool)
 		if x.holds.byAddr[addr].key != "" {
 			x.holds.drop(addr)
 		}
@@ -134,7 +154,7 @@ func (x *Index) Put(addr netip.Addr, holder Holder) {
 // Release ends the assignment of addr and returns who had it. What was not
 // assigned is left alone.
 func (x *Index) Release(addr netip.Addr) (Holder, bool) {
-	holder, ok := x.held[addr]
+	holder, ok := x.Holder(addr)
 	if ok {
 		x.change(addr, func() { x.forget(addr) })
 	}
@@ -179,8 +199,11 @@ func (x *Index) Expire(now time.Time) time.Time {
 
 // Holder returns who holds addr.
 func (x *Index) Holder(addr netip.Addr) (Holder, bool) {
-	holder, ok := x.held[addr]
-	return holder, ok
+	held, ok := x.held[addr]
+	if !ok {
+		return Holder{}, false
+	}
+	return held.holder(), true
 }
 
 // Lowest returns the lowest free address of a pool within a range: one that is
@@ -228,15 +251,12 @@ func (x *Index) forget(addr netip.Addr) {
 		return
 	}
 	delete(x.held, addr)
-	if old.Namespace != "" {
-		at := poolNamespace{old.Pool, old.Namespace}
-		if x.perNamespace[at]--; x.perNamespace[at] == 0 {
-			delete(x.perNamespace, at)
-		}
+	if old.account.count--; old.account.count == 0 {
+		delete(x.accounts, old.account.poolNamespace)
 	}
-	if strays := x.strayed[old.Pool]; strays != nil {
+	if strays := x.strayed[old.account.pool]; strays != nil {
 		if delete(strays, addr); len(strays) == 0 {
-			delete(x.strayed, old.Pool)
+			delete(x.strayed, old.account.pool)
 		}
 	}
 }

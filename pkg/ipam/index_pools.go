@@ -67,8 +67,8 @@ func (x *Index) SetPools(specs []PoolSpec, nodes []Node) []Overlap {
 // strayed.
 func (x *Index) recount(kept map[*pool]bool) {
 	clear(x.strayed)
-	for addr, holder := range x.held {
-		x.noteStrayed(addr, holder)
+	for addr, held := range x.held {
+		x.noteStrayed(addr, held.account.pool)
 		if p := x.locate(addr); p != nil && !kept[p] {
 			p.note(addr, free, assigned)
 		}
@@ -81,14 +81,14 @@ func (x *Index) recount(kept map[*pool]bool) {
 }
 
 // noteStrayed records addr if the pool it came from does not have it.
-func (x *Index) noteStrayed(addr netip.Addr, holder Holder) {
-	if p := x.locate(addr); p != nil && p.spec.Name == holder.Pool {
+func (x *Index) noteStrayed(addr netip.Addr, from string) {
+	if p := x.locate(addr); p != nil && p.spec.Name == from {
 		return
 	}
-	if x.strayed[holder.Pool] == nil {
-		x.strayed[holder.Pool] = map[netip.Addr]struct{}{}
+	if x.strayed[from] == nil {
+		x.strayed[from] = map[netip.Addr]struct{}{}
 	}
-	x.strayed[holder.Pool][addr] = struct{}{}
+	x.strayed[from][addr] = struct{}{}
 }
 
 // locate returns the pool that hands out addr, or nil.
@@ -129,7 +129,10 @@ func (x *Index) Usage(poolName string, family Family) Usage {
 // InNamespace returns how many addresses that came from the pool the namespace
 // holds.
 func (x *Index) InNamespace(poolName, namespace string) int {
-	return x.perNamespace[poolNamespace{poolName, namespace}]
+	if at := x.accounts[poolNamespace{poolName, namespace}]; at != nil {
+		return at.count
+	}
+	return 0
 }
 
 // Outside returns the assigned addresses that came from the pool and that it
@@ -137,7 +140,7 @@ func (x *Index) InNamespace(poolName, namespace string) int {
 func (x *Index) Outside(poolName string) []Outside {
 	var strays []Outside
 	for _, addr := range slices.SortedFunc(maps.Keys(x.strayed[poolName]), netip.Addr.Compare) {
-		strays = append(strays, Outside{Address: addr, Holder: x.held[addr]})
+		strays = append(strays, Outside{Address: addr, Holder: x.held[addr].holder()})
 	}
 	return strays
 }

@@ -60,7 +60,7 @@ func (x *Index) pickAddress(req Request) (Choice, error) {
 	if err := x.available(req.Address, req.Key); err != nil {
 		return Choice{}, err
 	}
-	if holder, ok := x.held[req.Address]; ok {
+	if holder, ok := x.Holder(req.Address); ok {
 		return Choice{Address: req.Address, Pool: holder.Pool}, nil
 	}
 	p := x.locate(req.Address)

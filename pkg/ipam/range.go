@@ -184,7 +184,7 @@ func (r Range) Size() Size {
 	if r.IsEmpty() {
 		return Size{}
 	}
-	return sizeOf(r.last).minus(sizeOf(r.first)).plus(Size{lo: 1})
+	return sizeOf(r.last).minus(sizeOf(r.first)).Plus(Size{lo: 1})
 }
 
 // String returns the range as ParseRange reads it, in the shortest form: an

@@ -91,7 +91,7 @@ func (s RangeSet) Size(family Family) Size {
 		if r.Family() != family {
 			continue
 		}
-		n = n.plus(r.Size())
+		n = n.Plus(r.Size())
 		if s.avoidEdges && family == IPv4 {
 			n = n.minus(SizeFrom(edgesBelow(sizeOf(r.last).lo+1) - edgesBelow(sizeOf(r.first).lo)))
 		}

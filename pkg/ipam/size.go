@@ -33,8 +33,8 @@ func sizeOf(addr netip.Addr) Size {
 	return Size{hi: binary.BigEndian.Uint64(b[:8]), lo: binary.BigEndian.Uint64(b[8:])}
 }
 
-// plus adds and stays at the largest Size.
-func (s Size) plus(t Size) Size {
+// Plus adds and stays at the largest Size.
+func (s Size) Plus(t Size) Size {
 	lo, carry := bits.Add64(s.lo, t.lo, 0)
 	hi, carry := bits.Add64(s.hi, t.hi, carry)
 	if carry != 0 {
