@@ -83,6 +83,7 @@ func (h holding) holder() Holder {
 // goes. Make one with NewIndex; the caller serialises all calls.
 type Index struct {
 	pools   []*pool          // oldest first
+	specs   []PoolSpec       // of pools
 	byName  map[string]*pool // the same
 	located []located        // the usable ranges of all pools, ascending
 	held    map[netip.Addr]holding

@@ -43,7 +43,7 @@ func (x *Index) SetPools(specs []PoolSpec, nodes []Node) []Overlap {
 	specs = slices.SortedFunc(slices.Values(specs), byAge)
 	usable, overlaps := divide(specs, nodes)
 	old, kept := x.byName, map[*pool]bool{}
-	x.pools, x.byName, x.located = nil, map[string]*pool{}, nil
+	x.pools, x.specs, x.byName, x.located = nil, specs, map[string]*pool{}, nil
 	for i, spec := range specs {
 		p := newPool(spec, usable[i])
 		if was := old[spec.Name]; was != nil && was.usable.Equal(p.usable) {

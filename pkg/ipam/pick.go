@@ -26,7 +26,7 @@ func (x *Index) Pick(req Request, now time.Time) (Choice, error) {
 	if req.Address.IsValid() {
 		return x.pickAddress(req)
 	}
-	candidates, refusals := Select(x.specs(), req)
+	candidates, refusals := Select(x.specs, req)
 	candidates = slices.DeleteFunc(candidates, func(spec PoolSpec) bool {
 		over := x.overLimit(spec, req)
 		if over {
@@ -98,12 +98,4 @@ func (x *Index) holdingBack(req Request) []Refusal {
 // overLimit reports whether the namespace has all it may have of the pool.
 func (x *Index) overLimit(spec PoolSpec, req Request) bool {
 	return spec.MaxPerNamespace > 0 && x.InNamespace(spec.Name, req.Namespace) >= spec.MaxPerNamespace
-}
-
-func (x *Index) specs() []PoolSpec {
-	specs := make([]PoolSpec, len(x.pools))
-	for i, p := range x.pools {
-		specs[i] = p.spec
-	}
-	return specs
 }
