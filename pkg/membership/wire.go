@@ -45,10 +45,14 @@ type datagram struct {
 func appendName(b []byte, name string) []byte { return append(append(b, byte(len(name))), name...) }
 
 func cutName(b []byte) (string, []byte, error) {
-	if len(b) == 0 || b[0] == 0 || int(b[0]) > len(b)-1 {
+	if len(b) == 0 {
 		return "", nil, errMalformed
 	}
-	return string(b[1 : 1+b[0]]), b[1+b[0]:], nil
+	n := int(b[0])
+	if n == 0 || n > maxNameLen || n > len(b)-1 {
+		return "", nil, errMalformed
+	}
+	return string(b[1 : 1+n]), b[1+n:], nil
 }
 
 // body is what gets encrypted.
