@@ -160,3 +160,43 @@ func TestTakeoverNeedsNoTime(t *testing.T) {
 	c.pass(time.Minute)
 	c.want("n1 back", addrA, "n2")
 }
+
+// TestHandoverPassesOverTheMute: a successor that does not know the address yet
+// does not answer; the next one is asked, and the owner stays until it has.
+func TestHandoverPassesOverTheMute(t *testing.T) {
+	c := newCluster(t, QuorumMajority, "n1", "n2", "n3")
+	c.members()
+	for _, n := range []string{"n1", "n3"} {
+		c.step(n, Configured{[]Address{{addrA, []string{"n1", "n2", "n3"}, 1}}})
+		c.step(n, Eligible{[]netip.Addr{addrA}, GateOpen})
+	}
+	for _, n := range c.names {
+		c.step(n, Settled{})
+	}
+	c.want("before", addrA, "n1")
+	c.step("n1", Drain{true})
+	c.want("n2 is asked", addrA, "n1")
+	c.pass(1500 * time.Millisecond)
+	c.want("n3 is asked", addrA, "n3")
+}
+
+// TestTwoVotersByGateway: of two nodes that lose each other the one that reaches
+// the gateway stays.
+func TestTwoVotersByGateway(t *testing.T) {
+	c := newCluster(t, QuorumMajority, "n1", "n2")
+	c.step("n1", Gateway{false})
+	c.step("n2", Gateway{true})
+	c.settled(Address{addrA, []string{"n1", "n2"}, 1})
+	c.want("together", addrA, "n1")
+	c.cut["n1"], c.cut["n2"] = true, true
+	c.members()
+	c.want("apart", addrA, "n2")
+}
+
+// TestLeaveIsNoticedAtOnce: who leaves says so, and nobody has to detect it.
+func TestLeaveIsNoticedAtOnce(t *testing.T) {
+	c := three(t)
+	c.step("n1", Leave{})
+	c.want("n1 left", addrA, "n2")
+	c.want("n1 left", addrB, "n2")
+}

@@ -53,7 +53,7 @@ type world struct {
 
 	trace     func(format string, args ...any)
 	violation string
-	steps     int
+	moment     int // happenings since time last went on
 }
 
 // contact is a state of two nodes and the time since when.
@@ -168,11 +168,16 @@ func (w *world) after(d time.Duration, do func()) {
 func (w *world) run(end time.Duration) {
 	for w.violation == "" && len(w.queue) > 0 && w.queue[0].at <= end {
 		h := heap.Pop(&w.queue).(happening)
+		if w.moment++; h.at > w.now+10*time.Microsecond {
+			w.moment = 0
+		}
+		if w.moment > 10000 {
+			w.fail("livelock: too much happens at the same time")
+		}
 		w.now = h.at
 		w.check()
 		h.do()
 		w.observe()
-		w.steps++
 	}
 	w.now = end
 }
