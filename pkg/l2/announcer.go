@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package l2
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/klog/v2"
+)
+
+// announcer sends the unasked announcements of all entries as their schedule
+// says, no faster than its limit. Entries that are due together go out in the
+// order of their due times, so that after a takeover of thousands every
+// address has had its first announcement before any has its second.
+type announcer struct {
+	arp, ndp Schedule
+	limit    *rate.Limiter
+	wake     chan struct{} // of capacity 1
+
+	mu          sync.Mutex
+	queue       dueQueue
+	unannounced int
+}
+
+func newAnnouncer(s Schedule, perSecond int) *announcer {
+	return &announcer{
+		arp: s,
+		ndp: s.forNDP(),
+		// A hundredth of a second's worth at once: less than timers can
+		// tell apart, and no more than a switch buffers.
+		limit: rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/100)),
+		wake:  make(chan struct{}, 1),
+	}
+}
+
+// add starts the schedule of new entries.
+func (a *announcer) add(entries []*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	now := time.Now()
+	a.mu.Lock()
+	for _, e := range entries {
+		e.start, e.step = now, 0
+		a.unannounced++
+		if !a.schedule(e, now) {
+			a.unannounced--
+		}
+	}
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// schedule queues the entry's next step, if there is one.
+func (a *announcer) schedule(e *entry, prev time.Time) bool {
+	s := a.ndp
+	if e.addr.Is4() {
+		s = a.arp
+	}
+	_, due, ok := s.next(e.step, e.start, prev, rand.Float64())
+	if ok {
+		e.due = due
+		heap.Push(&a.queue, e)
+	}
+	return ok
+}
+
+// form is that of the entry's current step.
+func (a *announcer) form(e *entry) Form {
+	f, _, _ := a.arp.next(e.step, e.start, e.due, 0)
+	return f
+}
+
+// run sends until ctx is done.
+func (a *announcer) run(ctx context.Context) {
+	log := klog.FromContext(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait := a.sendDue(log)
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// sendDue sends what is due and the limit allows, and returns how long to
+// wait until there may be more.
+func (a *announcer) sendDue(log klog.Logger) time.Duration {
+	for {
+		now := time.Now()
+		e, wait := a.pop(now)
+		if e == nil {
+			return wait
+		}
+		a.send(log, e, now)
+	}
+}
+
+// idle is how long to sleep without anything queued; additions wake.
+const idle = time.Hour
+
+// pop takes the next entry that is due, or says how long to wait.
+func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.queue) > 0 {
+		e := a.queue[0]
+		if e.gone.Load() {
+			heap.Pop(&a.queue)
+			if e.step == 0 {
+				a.unannounced--
+			}
+			continue
+		}
+		if wait := e.due.Sub(now); wait > 0 {
+			return nil, wait
+		}
+		if r := a.limit.ReserveN(now, 1); r.DelayFrom(now) > 0 {
+			delay := r.DelayFrom(now)
+			r.CancelAt(now)
+			return nil, delay
+		}
+		heap.Pop(&a.queue)
+		return e, 0
+	}
+	return nil, idle
+}
+
+func (a *announcer) send(log klog.Logger, e *entry, now time.Time) {
+	err := e.port.announce(e.addr, a.form(e))
+	if err != nil {
+		// The link may have just gone down; the next step tries again.
+		log.V(2).Info("Announcement not sent", "address", e.addr, "err", err)
+	} else {
+		e.port.stats.gratuitous.Add(1)
+		e.announced.CompareAndSwap(0, now.UnixNano())
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e.step == 0 {
+		a.unannounced--
+	}
+	e.step++
+	a.schedule(e, now)
+}
+
+func (a *announcer) waiting() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unannounced
+}
+
+// dueQueue is a heap of entries by due time.
+type dueQueue []*entry
+
+func (q dueQueue) Len() int           { return len(q) }
+func (q dueQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push adds an entry; for container/heap only.
+func (q *dueQueue) Push(x any) { *q = append(*q, x.(*entry)) }
+
+// Pop removes the last entry; for container/heap only.
+func (q *dueQueue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return e
+}
