@@ -12,7 +12,6 @@ import (
 	"github.com/mdlayher/arp"
 	"github.com/mdlayher/ethernet"
 	"github.com/mdlayher/packet"
-	"github.com/vishvananda/netlink"
 )
 
 // ARPSeen is one ARP packet that a host received, or sent.
@@ -100,64 +99,4 @@ func (c *ARPCapture) Stop() []ARPSeen {
 	_ = c.conn.Close()
 	<-c.done
 	return c.Seen(netip.Addr{})
-}
-
-// MAC returns the hardware address of a host's eth0.
-func (l *Lab) MAC(host string) (net.HardwareAddr, error) {
-	h, err := l.host(host)
-	if err != nil {
-		return nil, err
-	}
-	link, err := h.link.LinkByName("eth0")
-	if err != nil {
-		return nil, fmt.Errorf("find eth0 of host %q: %w", host, err)
-	}
-	return link.Attrs().HardwareAddr, nil
-}
-
-// Neighbor returns the hardware address that a host has for an address, ARP or NDP, and nil if it has none or it failed.
-func (l *Lab) Neighbor(host string, addr netip.Addr) (net.HardwareAddr, error) {
-	entries, _, err := l.neighbors(host)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if known, ok := netip.AddrFromSlice(e.IP); ok && known.Unmap() == addr && e.State&netlink.NUD_FAILED == 0 {
-			return e.HardwareAddr, nil
-		}
-	}
-	return nil, nil
-}
-
-// FlushNeighbors makes a host forget all hardware addresses, as one that has just booted.
-func (l *Lab) FlushNeighbors(host string) error {
-	entries, h, err := l.neighbors(host)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.State&(netlink.NUD_PERMANENT|netlink.NUD_NOARP) != 0 {
-			continue
-		}
-		if err := h.link.NeighDel(&e); err != nil {
-			return fmt.Errorf("flush neighbour %s of host %q: %w", e.IP, host, err)
-		}
-	}
-	return nil
-}
-
-func (l *Lab) neighbors(name string) ([]netlink.Neigh, *host, error) {
-	h, err := l.host(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	eth0, err := h.link.LinkByName("eth0")
-	if err != nil {
-		return nil, nil, fmt.Errorf("find eth0 of host %q: %w", name, err)
-	}
-	entries, err := h.link.NeighList(eth0.Attrs().Index, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list the neighbours of host %q: %w", name, err)
-	}
-	return entries, h, nil
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/vishvananda/netlink"
 )
 
 // CutLink pulls a host's cable out of the switch: the host loses its carrier, and with it everything it can reach.
@@ -23,19 +25,12 @@ func (l *Lab) setPort(name string, up bool) error {
 	if err != nil {
 		return err
 	}
-	port, err := sw.link.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find the switch's port of host %q: %w", name, err)
-	}
-	if up {
-		err = sw.link.LinkSetUp(port)
-	} else {
-		err = sw.link.LinkSetDown(port)
-	}
-	if err != nil {
-		return fmt.Errorf("set the switch's port of host %q: %w", name, err)
-	}
-	return nil
+	return sw.onDevice(name, func(handle *netlink.Handle, port netlink.Link) error {
+		if up {
+			return handle.LinkSetUp(port)
+		}
+		return handle.LinkSetDown(port)
+	})
 }
 
 // CrashNode is a machine that is gone, seen from outside: its cable is dead and its heartbeats end. Its processes run

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -31,17 +32,19 @@ func NodeName(n int) string { return fmt.Sprintf("n%d", n) }
 type host struct {
 	name   string
 	nsName string
-	ns     netns.NsHandle
-	link   *netlink.Handle
 	addrs  [2]netip.Addr // IPv4 and IPv6 of eth0; zero for the switch
+
+	mu   sync.RWMutex    // held for writing when the host goes away
+	ns   netns.NsHandle  // closed once the host is gone
+	link *netlink.Handle // nil once the host is gone
 }
 
 // newHost makes the namespace of a host, with the sysctls that every host of the lab has and the loopback link up.
 func newHost(labID int, name string) (*host, error) {
-	h := &host{name: name, nsName: netnsPrefix(labID) + name}
+	h := &host{name: name, nsName: netnsPrefix(labID) + name, ns: netns.None()}
 	ns, err := createNamespace(h.nsName)
 	if err != nil {
-		return nil, err
+		return h, err
 	}
 	h.ns = ns
 	if h.link, err = netlink.NewHandleAt(ns); err != nil {
@@ -85,7 +88,18 @@ func (h *host) sysctl(values map[string]string) error {
 }
 
 // do runs f in the host; see inNamespace.
-func (h *host) do(f func() error) error { return inNamespace(h.ns, f) }
+func (h *host) do(f func() error) error {
+	return inNamespace(func() error {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		if h.link == nil {
+			return h.gone()
+		}
+		return netns.Set(h.ns)
+	}, f)
+}
+
+func (h *host) gone() error { return fmt.Errorf("host %q is gone", h.name) }
 
 // dial opens a connection from the host. address must hold an IP literal: nothing resolves names in the lab.
 func (h *host) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -98,21 +112,13 @@ func (h *host) dial(ctx context.Context, network, address string) (net.Conn, err
 	return conn, err
 }
 
-func (h *host) up(link string) error {
-	l, err := h.link.LinkByName(link)
-	if err != nil {
-		return fmt.Errorf("find link %q in host %q: %w", link, h.name, err)
-	}
-	if err := h.link.LinkSetUp(l); err != nil {
-		return fmt.Errorf("set link %q in host %q up: %w", link, h.name, err)
-	}
-	return nil
-}
-
 // close gives back what the process holds of the host, and removes its namespace.
 func (h *host) close() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.link != nil {
 		h.link.Close()
+		h.link = nil
 	}
 	if h.ns.IsOpen() {
 		_ = h.ns.Close()
@@ -163,11 +169,12 @@ func (l *Lab) mustHost(name string) *host {
 	return h
 }
 
-// Netlink returns a netlink handle of a host, for links, addresses, neighbours and routes. It is valid until Stop.
-func (l *Lab) Netlink(host string) (*netlink.Handle, error) {
+// Netlink runs f with a netlink handle of a host, for links, addresses, neighbours and routes. f must not keep it: once
+// closed, it would work on the caller's own network.
+func (l *Lab) Netlink(host string, f func(*netlink.Handle) error) error {
 	h, err := l.host(host)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return h.link, nil
+	return h.netlink(f)
 }

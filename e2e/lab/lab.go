@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +36,9 @@ type Config struct {
 	// Progress receives what takes long: builds and installations. Nil means standard error.
 	Progress io.Writer
 }
+
+// errStopped refuses to make anything in a lab that is going away.
+var errStopped = errors.New("the lab is stopped")
 
 // Lab is a running private cloud. Its methods may be called at the same time.
 type Lab struct {
@@ -168,7 +173,7 @@ func (l *Lab) stop() error {
 	l.mu.Lock()
 	l.stopped = true
 	processes := l.processes
-	hosts := l.hosts
+	hosts := slices.Collect(maps.Values(l.hosts))
 	l.mu.Unlock()
 	for _, p := range processes {
 		p.Signal(killSignal)

@@ -23,16 +23,22 @@ type document struct {
 	yaml       []byte
 }
 
-// ApplyManifests applies manifests/ as `kubectl apply -k` does, except for the workloads: nothing would run their pods,
-// StartCCM and StartAnnouncer stand in for them. It returns when the resource definitions are served.
+// ApplyManifests applies manifests/ of the product's tree; see ApplyKustomization.
 func (l *Lab) ApplyManifests(ctx context.Context) error {
-	docs, err := l.renderManifests(ctx, filepath.Join(l.cfg.Root, "manifests"))
+	return l.ApplyKustomization(ctx, filepath.Join(l.cfg.Root, "manifests"))
+}
+
+// ApplyKustomization applies a directory as `kubectl apply -k` does, except for Deployments and DaemonSets: nothing would
+// run their pods; StartCCM and StartAnnouncer stand in for the product's. It returns when resource definitions are
+// served.
+func (l *Lab) ApplyKustomization(ctx context.Context, dir string) error {
+	docs, err := l.renderManifests(ctx, dir)
 	if err != nil {
 		return err
 	}
 	docs = slices.DeleteFunc(docs, document.isWorkload)
 	if _, err := l.kubectlApply(ctx, docs); err != nil {
-		return err
+		return fmt.Errorf("apply %s: %w", dir, err)
 	}
 	return l.awaitDefinitions(ctx, docs)
 }

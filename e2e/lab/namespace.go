@@ -40,9 +40,9 @@ func createNamespace(name string) (netns.NsHandle, error) {
 	return ns, nil
 }
 
-// inNamespace runs f on a thread that is in the namespace. Sockets that f opens stay there. f must not start goroutines
-// that open sockets.
-func inNamespace(ns netns.NsHandle, f func() error) error {
+// inNamespace runs f on a thread that enter has taken to another network namespace. Sockets that f opens stay there. f
+// must not leave opening them to other goroutines.
+func inNamespace(enter, f func() error) error {
 	runtime.LockOSThread()
 	own, err := netns.Get()
 	if err != nil {
@@ -50,7 +50,7 @@ func inNamespace(ns netns.NsHandle, f func() error) error {
 		return fmt.Errorf("open the own network namespace: %w", err)
 	}
 	defer own.Close()
-	if err := netns.Set(ns); err != nil {
+	if err := enter(); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}

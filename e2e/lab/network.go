@@ -4,7 +4,6 @@ package lab
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -44,13 +43,14 @@ func (l *Lab) buildNetwork() error {
 func (l *Lab) addHost(name string) (*host, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.stopped {
+		return nil, errStopped
+	}
 	if _, ok := l.hosts[name]; ok {
 		return nil, fmt.Errorf("the lab has a host %q already", name)
 	}
 	h, err := newHost(l.id, name)
-	if h != nil {
-		l.hosts[name] = h
-	}
+	l.hosts[name] = h
 	return h, err
 }
 
@@ -67,7 +67,7 @@ func (l *Lab) addSwitch() error {
 	for _, name := range []string{segmentBridge, farBridge} {
 		snooping := false
 		bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}, MulticastSnooping: &snooping}
-		if err := sw.link.LinkAdd(bridge); err != nil {
+		if err := sw.netlink(func(handle *netlink.Handle) error { return handle.LinkAdd(bridge) }); err != nil {
 			return fmt.Errorf("make bridge %q: %w", name, err)
 		}
 		if err := sw.up(name); err != nil {
@@ -128,14 +128,12 @@ func (l *Lab) RemoveAddress(host string, prefix netip.Prefix) error {
 	if err != nil {
 		return err
 	}
-	link, err := h.link.LinkByName("eth0")
-	if err != nil {
-		return fmt.Errorf("find eth0 of host %q: %w", host, err)
-	}
-	if err := h.link.AddrDel(link, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
-		return fmt.Errorf("remove %s from host %q: %w", prefix, host, err)
-	}
-	return nil
+	return h.onDevice("eth0", func(handle *netlink.Handle, link netlink.Link) error {
+		if err := handle.AddrDel(link, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
+			return fmt.Errorf("remove %s: %w", prefix, err)
+		}
+		return nil
+	})
 }
 
 func (l *Lab) addFarNetwork() error {
@@ -167,72 +165,13 @@ func (l *Lab) addFarNetwork() error {
 	return far.defaultRoute("eth0", l.plan.farOn(routerOffset))
 }
 
-// plug lays a cable from a host to a bridge of the switch; port is the name of its end there. Neither end is ever in
-// the caller's namespace.
+// plug lays a cable from a host to a bridge of the switch; port is the name of its end there.
 func (l *Lab) plug(h *host, device, bridge, port string) error {
 	sw, err := l.host(switchHost)
 	if err != nil {
 		return err
 	}
-	master, err := sw.link.LinkByName(bridge)
-	if err != nil {
-		return fmt.Errorf("find bridge %q: %w", bridge, err)
-	}
-	cable := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: port, MasterIndex: master.Attrs().Index},
-		PeerName:      device,
-		PeerNamespace: netlink.NsFd(h.ns),
-	}
-	if err := sw.link.LinkAdd(cable); err != nil {
-		return fmt.Errorf("plug host %q into %q: %w", h.name, bridge, err)
-	}
-	if err := h.up(device); err != nil {
-		return err
-	}
-	return sw.up(port)
-}
-
-// assign gives a link addresses, with the length of the given networks. Zero addresses are left out.
-func (h *host) assign(device string, addrs [2]netip.Addr, nets [2]netip.Prefix) error {
-	link, err := h.link.LinkByName(device)
-	if err != nil {
-		return fmt.Errorf("find %q of host %q: %w", device, h.name, err)
-	}
-	for i, a := range addrs {
-		if !a.IsValid() {
-			continue
-		}
-		prefix := netip.PrefixFrom(a, nets[i].Bits())
-		if err := h.link.AddrReplace(link, &netlink.Addr{IPNet: ipNet(prefix)}); err != nil {
-			return fmt.Errorf("assign %s to %q of host %q: %w", prefix, device, h.name, err)
-		}
-	}
-	return nil
-}
-
-func (h *host) defaultRoute(device string, gateways [2]netip.Addr) error {
-	return h.route(device, [2]netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, gateways)
-}
-
-// route sends both destinations through the gateways of their families; zero gateways mean on-link.
-func (h *host) route(device string, destinations [2]netip.Prefix, gateways [2]netip.Addr) error {
-	link, err := h.link.LinkByName(device)
-	if err != nil {
-		return fmt.Errorf("find %q of host %q: %w", device, h.name, err)
-	}
-	for i, dst := range destinations {
-		r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(dst)}
-		if gateways[i].IsValid() {
-			r.Gw = gateways[i].AsSlice()
-			r.SetFlag(netlink.FLAG_ONLINK)
-		} else {
-			r.Scope = netlink.SCOPE_LINK
-		}
-		if err := h.link.RouteReplace(r); err != nil {
-			return fmt.Errorf("route %s via %s in host %q: %w", dst, gateways[i], h.name, err)
-		}
-	}
-	return nil
+	return sw.layCable(port, bridge, h, device)
 }
 
 // routePodNetworks tells node n the way to the pods of all others, which a network plugin would do.
@@ -250,8 +189,4 @@ func (l *Lab) routePodNetworks(n int) error {
 		}
 	}
 	return nil
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

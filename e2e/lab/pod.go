@@ -34,7 +34,10 @@ type Pod struct {
 	octet   int
 	host    *host
 	process *Process
-	ready   bool // guarded by Lab.mu
+
+	// Guarded by Lab.mu.
+	ready bool
+	known bool // to the API server: its absence there means that somebody deleted it
 }
 
 // Process returns the pod's backend, to be killed or paused.
@@ -86,6 +89,9 @@ func (l *Lab) runPod(ctx context.Context, n *node, p *Pod) error {
 	if _, err := l.client.CoreV1().Pods(p.Namespace).Create(ctx, p.object(), metav1.CreateOptions{}); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	p.known = true
+	l.mu.Unlock()
 	// The node authorizer learns from its own watch that the pod is on the node; until then it forbids.
 	return Eventually(ctx, "status of pod "+p.key(), func(ctx context.Context) (bool, string, error) {
 		err := n.kubelet.syncPod(ctx, p)
@@ -214,13 +220,13 @@ func (l *Lab) removePod(p *Pod) error {
 	return p.host.close()
 }
 
-// podsOf returns the pods that run on a node.
+// podsOf returns the pods that run on a node and that the API server has.
 func (l *Lab) podsOf(nodeName string) []*Pod {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var pods []*Pod
 	for _, p := range l.pods {
-		if p.Node == nodeName {
+		if p.known && p.Node == nodeName {
 			pods = append(pods, p)
 		}
 	}

@@ -5,7 +5,6 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,7 +96,7 @@ func (l *Lab) spawn(h *host, p *Process) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
-		return errors.New("the lab is stopped")
+		return errStopped
 	}
 	if err := l.spawner.start(h, p.cmd); err != nil {
 		return err

@@ -10,12 +10,15 @@ import (
 	"testing"
 )
 
-// ForTest starts a lab that goes away with the test. Without root the test is skipped. When the test fails, the logs of
+// ForTest starts a lab that goes away with the test. Without root, or with -short, the test is skipped. When the test fails, the logs of
 // all processes are kept, in $FAIRLEAD_LAB_LOGS or else a directory that the test's output names.
 func ForTest(tb testing.TB, cfg Config) *Lab {
 	tb.Helper()
 	if os.Geteuid() != 0 {
 		tb.Skip("the lab makes network namespaces, which needs root")
+	}
+	if testing.Short() {
+		tb.Skip("the lab runs a whole Kubernetes, which is not short")
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = logWriter{tb}

@@ -49,6 +49,23 @@ func upCommand() *cobra.Command {
 	return cmd
 }
 
+func binariesCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "binaries", Short: "Build the Kubernetes that labs run", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			root, err := lab.FindRoot()
+			if err != nil {
+				return err
+			}
+			dir, err := lab.Binaries(cmd.Context(), root, os.Stderr)
+			if err == nil {
+				fmt.Println(dir)
+			}
+			return err
+		},
+	}
+}
+
 // up runs a lab. The lab itself catches SIGINT and SIGTERM, removes all it has made and lets the signal end the process.
 func up(ctx context.Context, o upOptions) error {
 	l, err := lab.Start(ctx, o.config)

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestFaults takes one lab through all faults; each part leaves it whole.
+func TestFaults(t *testing.T) {
+	l := ForTest(t, Config{ControllerManagerArgs: []string{"--node-monitor-grace-period=12s", "--node-monitor-period=1s"}})
+	pods := startWeb(t.Context(), t, l, "n1", "n2")
+	service := webService(t.Context(), t, l, corev1.ServiceTypeNodePort)
+	url := func(node string) string {
+		return fmt.Sprintf("http://%s:%d", l.Addr4(node), service.Spec.Ports[0].NodePort)
+	}
+	awaitAnswers(t.Context(), t, l, Client, url("n3"), "web-1", "web-2")
+
+	t.Run("a cut cable and its repair", func(t *testing.T) { testCutLink(t, l, url("n1")) })
+	t.Run("partition and heal", func(t *testing.T) { testPartition(t, l) })
+	t.Run("readiness", func(t *testing.T) { testReadiness(t, l, url("n3"), pods[1]) })
+	t.Run("the API server away and back", func(t *testing.T) { testAPIServerAway(t, l, url("n3")) })
+	t.Run("ARP of another station", func(t *testing.T) { testARP(t, l) })
+	t.Run("power off and on", func(t *testing.T) { testPowerOff(t, l, url("n3")) })
+	t.Run("crash and return", func(t *testing.T) { testCrash(t, l, url("n3")) })
+}
+
+func testCutLink(t *testing.T, l *Lab, url string) {
+	ctx := t.Context()
+	probe, err := l.ProbeHTTP(ctx, Client, url, ProbeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer probe.Stop()
+	awaitSuccesses(ctx, t, probe, time.Time{}, 10)
+	if err := l.CutLink("n1"); err != nil {
+		t.Fatal(err)
+	}
+	cut := time.Now()
+	Await(ctx, t, "requests to fail", func(context.Context) (bool, string, error) {
+		n := probe.Attempts().Since(cut).Failures()
+		return n >= 10, fmt.Sprintf("%d failures", n), nil
+	})
+	if err := l.RestoreLink("n1"); err != nil {
+		t.Fatal(err)
+	}
+	awaitSuccesses(ctx, t, probe, time.Now(), 10)
+	if all := probe.Stop(); all.LongestGap() < 100*time.Millisecond {
+		t.Errorf("longest gap %s with %d of %d failed, want the time of the cut", all.LongestGap(), all.Failures(), len(all))
+	}
+}
+
+func awaitSuccesses(ctx context.Context, t *testing.T, p *Probe, since time.Time, want int) {
+	t.Helper()
+	Await(ctx, t, "requests to succeed", func(context.Context) (bool, string, error) {
+		a := p.Attempts().Since(since)
+		return len(a)-a.Failures() >= want, fmt.Sprintf("%d of %d failed", a.Failures(), len(a)), nil
+	})
+}
+
+// reaches says whether a UDP datagram and its answer get through to a node's kube-proxy, over both families.
+func reaches(ctx context.Context, l *Lab, from, to string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	for _, a := range []netip.Addr{l.Addr4(to), l.Addr6(to)} {
+		conn, err := l.Dial(ctx, from, "tcp", net.JoinHostPort(a.String(), "10256"))
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
+	}
+	return true
+}
+
+func testPartition(t *testing.T, l *Lab) {
+	ctx := t.Context()
+	if err := l.Partition(ctx, []string{"n1"}, []string{"n2", "n3"}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[[2]string]bool{
+		{"n1", "n2"}: false, {"n2", "n1"}: false, {"n3", "n1"}: false, {"n2", "n3"}: true, {Client, "n1"}: true, {Client, "n2"}: true,
+	}
+	for pair, ok := range want {
+		if got := reaches(ctx, l, pair[0], pair[1]); got != ok {
+			t.Errorf("%s reaches %s: %t, want %t", pair[0], pair[1], got, ok)
+		}
+	}
+	if err := l.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for pair := range want {
+		if !reaches(ctx, l, pair[0], pair[1]) {
+			t.Errorf("%s does not reach %s after the partition is healed", pair[0], pair[1])
+		}
+	}
+}
+
+func testReadiness(t *testing.T, l *Lab, url string, p *Pod) {
+	ctx := t.Context()
+	if err := l.SetPodReady(ctx, p, false); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswers(ctx, t, l, Client, url, "web-1")
+	if err := l.SetPodReady(ctx, p, true); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswers(ctx, t, l, Client, url, "web-1", "web-2")
+}
+
+func testAPIServerAway(t *testing.T, l *Lab, url string) {
+	ctx := t.Context()
+	l.StopAPIServer()
+	if _, err := l.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{}); err == nil {
+		t.Error("the API server still answers")
+	}
+	awaitAnswers(ctx, t, l, Client, url, "web-1", "web-2")
+	if err := l.StartAPIServer(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if nodes, err := l.Client().CoreV1().Nodes().List(ctx, metav1.ListOptions{}); err != nil || len(nodes.Items) != 3 {
+		t.Errorf("nodes after the return: %v, %v", nodes, err)
+	}
+}
+
+// testARP lets a station take an address of the pool, and watches the client ask for it.
+func testARP(t *testing.T, l *Lab) {
+	ctx := t.Context()
+	if err := l.AddHost("intruder"); err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Pool4().First
+	if err := l.AddAddress("intruder", netip.PrefixFrom(addr, 24)); err != nil {
+		t.Fatal(err)
+	}
+	capture, err := l.CaptureARP(Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer capture.Stop()
+	if _, err := l.HTTPGet(ctx, Client, "http://"+addr.String()); err == nil {
+		t.Error("somebody answers HTTP at the intruder's address")
+	}
+	mac, err := l.MAC("intruder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known, err := l.Neighbor(Client, addr); err != nil || known.String() != mac.String() {
+		t.Errorf("the client has %s for %s, want %s (%v)", known, addr, mac, err)
+	}
+	Await(ctx, t, "the reply in the capture", func(context.Context) (bool, string, error) {
+		seen := capture.Seen(addr)
+		return len(seen) == 1 && seen[0].Reply && !seen[0].Gratuitous() && seen[0].SenderHW.String() == mac.String(), fmt.Sprint(seen), nil
+	})
+	if err := l.FlushNeighbors(Client); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := l.Neighbor(Client, addr); err != nil || known != nil {
+		t.Errorf("the client still has %s for %s (%v)", known, addr, err)
+	}
+	if err := l.RemoveAddress("intruder", netip.PrefixFrom(addr, 24)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func testPowerOff(t *testing.T, l *Lab, url string) {
+	ctx := t.Context()
+	proxy, err := l.KubeProxy("n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.PowerOffNode(ctx, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	if !proxy.Exited() || reaches(ctx, l, "n2", "n1") {
+		t.Error("the node is off, but kube-proxy runs or the node is reached")
+	}
+	if err := l.RestoreNode(ctx, "n1"); err != nil {
+		t.Fatal(err)
+	}
+	awaitAnswers(ctx, t, l, Client, url, "web-1", "web-2")
+	awaitAnswers(ctx, t, l, "n1", "http://"+l.podService(ctx, t), "web-1", "web-2")
+}
+
+// podService returns the ClusterIP of the Service web, and its port.
+func (l *Lab) podService(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	s, err := l.Client().CoreV1().Services("default").Get(ctx, "web", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Spec.ClusterIP + ":80"
+}
+
+// testCrash shows that Kubernetes takes a crashed node's pods out, and puts them back in when the node returns.
+func testCrash(t *testing.T, l *Lab, url string) {
+	ctx := t.Context()
+	if err := l.CrashNode("n2"); err != nil {
+		t.Fatal(err)
+	}
+	awaitNodeReady(ctx, t, l, "n2", corev1.ConditionUnknown)
+	awaitAnswers(ctx, t, l, Client, url, "web-1")
+	if err := l.RestoreNode(ctx, "n2"); err != nil {
+		t.Fatal(err)
+	}
+	awaitNodeReady(ctx, t, l, "n2", corev1.ConditionTrue)
+	awaitAnswers(ctx, t, l, Client, url, "web-1", "web-2")
+}
+
+func awaitNodeReady(ctx context.Context, t *testing.T, l *Lab, name string, want corev1.ConditionStatus) {
+	t.Helper()
+	Await(ctx, t, fmt.Sprintf("Ready=%s on node %s", want, name), func(ctx context.Context) (bool, string, error) {
+		node, err := l.Client().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		for _, c := range node.Status.Conditions {
+			if c.Type == corev1.NodeReady {
+				return c.Status == want, string(c.Status), nil
+			}
+		}
+		return false, "no such condition", nil
+	})
+}
