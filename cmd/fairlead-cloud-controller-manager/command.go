@@ -103,6 +103,8 @@ func startController(ctx context.Context, init app.ControllerInitContext, config
 		Informers: config.SharedInformers,
 		Namespace: own.Config().Namespace,
 		Events:    config.EventRecorder,
+
+		MarkDeadNodes: own.Config().Nodes.DeadNodeEndpoints == cloudconfig.DeadNodeMarkNotReady,
 	})
 	go c.Run(ctx)
 	return c, true, nil

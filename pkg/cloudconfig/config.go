@@ -30,6 +30,10 @@ type Nodes struct {
 	// which kubeadm puts on control-plane nodes, keeps a node from announcing. A cluster of one node needs Ignore, or the
 	// label taken off.
 	ExcludeLabel ExcludeLabelPolicy `json:"excludeLabel,omitempty"`
+
+	// DeadNodeEndpoints is MarkNotReady (default) or Leave: whether pods behind LoadBalancer Services are marked not ready
+	// as soon as a majority of announcers has lost their node, rather than when Kubernetes notices.
+	DeadNodeEndpoints DeadNodePolicy `json:"deadNodeEndpoints,omitempty"`
 }
 
 // ExcludeLabelPolicy says what the exclude label means.
@@ -39,6 +43,15 @@ type ExcludeLabelPolicy string
 const (
 	ExcludeLabelHonor  ExcludeLabelPolicy = "Honor"
 	ExcludeLabelIgnore ExcludeLabelPolicy = "Ignore"
+)
+
+// DeadNodePolicy says what becomes of the endpoints on a node that the announcers agree is dead.
+type DeadNodePolicy string
+
+// The policies.
+const (
+	DeadNodeMarkNotReady DeadNodePolicy = "MarkNotReady"
+	DeadNodeLeave        DeadNodePolicy = "Leave"
 )
 
 // ZoneRule matches nodes by exactly one of names, addresses and labels.
@@ -69,5 +82,8 @@ func (c *Config) setDefaults() {
 	}
 	if c.Nodes.ExcludeLabel == "" {
 		c.Nodes.ExcludeLabel = ExcludeLabelHonor
+	}
+	if c.Nodes.DeadNodeEndpoints == "" {
+		c.Nodes.DeadNodeEndpoints = DeadNodeMarkNotReady
 	}
 }

@@ -38,6 +38,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"no kind", "apiVersion: config.fairlead.dev/v1alpha1", []string{`kind ""`, "CloudConfig"}},
 		{"other version", "apiVersion: config.fairlead.dev/v9\nkind: CloudConfig", []string{"v9", "v1alpha1"}},
 		{"bad enum", head + "nodes: {excludeLabel: maybe}", []string{"nodes.excludeLabel", "maybe", "Honor", "Ignore"}},
+		{"bad dead node policy", head + "nodes: {deadNodeEndpoints: x}", []string{"nodes.deadNodeEndpoints", "MarkNotReady", "Leave"}},
 		{"bad namespace", head + "namespace: A_b", []string{"namespace", "A_b"}},
 		{"zone missing", head + "zones: [{names: [a]}]", []string{"zones[0].zone", "Required"}},
 		{"no matcher", head + "zones: [{zone: a}]", []string{"zones[0]", "exactly one of"}},

@@ -60,6 +60,12 @@ func (c *Config) validate() field.ErrorList {
 		errs = append(errs, field.NotSupported(policy, c.Nodes.ExcludeLabel,
 			[]ExcludeLabelPolicy{ExcludeLabelHonor, ExcludeLabelIgnore}))
 	}
+	switch c.Nodes.DeadNodeEndpoints {
+	case DeadNodeMarkNotReady, DeadNodeLeave:
+	default:
+		errs = append(errs, field.NotSupported(field.NewPath("nodes", "deadNodeEndpoints"), c.Nodes.DeadNodeEndpoints,
+			[]DeadNodePolicy{DeadNodeMarkNotReady, DeadNodeLeave}))
+	}
 	for i, rule := range c.Zones {
 		errs = append(errs, rule.validate(field.NewPath("zones").Index(i))...)
 	}

@@ -36,7 +36,9 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Namespace holds the Secret with the gossip key.
 	Namespace string
-	Events    record.EventRecorder
+	// MarkDeadNodes takes the pods of nodes out of service that a majority of announcers has lost.
+	MarkDeadNodes bool
+	Events        record.EventRecorder
 }
 
 // kind says what an item of the queue is.
@@ -58,6 +60,8 @@ type Controller struct {
 	config Config
 	queue  workqueue.TypedRateLimitingInterface[item]
 	pools  *metrics.GaugeVec
+	// votes wakes the goroutine that looks for dead nodes; more than one wake-up is one.
+	votes chan struct{}
 
 	mu       sync.Mutex
 	lastText map[string]string // the last error of a Service, so that an event says each only once
@@ -68,6 +72,7 @@ func New(config Config) *Controller {
 	c := &Controller{
 		config:   config,
 		lastText: map[string]string{},
+		votes:    make(chan struct{}, 1),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[item](100*time.Millisecond, time.Minute),
 			workqueue.TypedRateLimitingQueueConfig[item]{Name: Name}),
@@ -114,6 +119,9 @@ func (c *Controller) Run(ctx context.Context) {
 				for c.next(ctx) {
 				}
 			})
+		}
+		if c.config.MarkDeadNodes {
+			running.Go(func() { c.mourn(ctx) })
 		}
 	}
 	<-ctx.Done()

@@ -174,6 +174,12 @@ func (c *Controller) announcerHandlers() cache.ResourceEventHandler {
 			if !apiequality.Semantic.DeepEqual(was.Status.Interfaces, is.Status.Interfaces) {
 				c.addAll()
 			}
+			if !slices.Equal(was.Status.Unreachable, is.Status.Unreachable) {
+				select {
+				case c.votes <- struct{}{}:
+				default: // a wake-up is under way
+				}
+			}
 		},
 		DeleteFunc: func(any) { c.addAll() },
 	}

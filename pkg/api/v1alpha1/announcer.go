@@ -56,6 +56,13 @@ type AnnouncerStatus struct {
 	//
 	// +optional
 	Members int32 `json:"members"`
+	// unreachable names the nodes whose agent this one has lost without a farewell, and whose host does not answer it
+	// either. When a majority of agents names a node, its endpoints are taken out of service.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	Unreachable []string `json:"unreachable,omitempty"`
 	// bgp lists the node's BGP sessions.
 	//
 	// +optional

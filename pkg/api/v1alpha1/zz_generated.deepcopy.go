@@ -268,6 +268,11 @@ func (in *AnnouncerStatus) DeepCopyInto(out *AnnouncerStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Unreachable != nil {
+		in, out := &in.Unreachable, &out.Unreachable
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.BGP != nil {
 		in, out := &in.BGP, &out.BGP
 		*out = make([]BGPSession, len(*in))

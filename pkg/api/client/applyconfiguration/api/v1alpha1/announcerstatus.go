@@ -25,6 +25,9 @@ type AnnouncerStatusApplyConfiguration struct {
 	Owned *int32 `json:"owned,omitempty"`
 	// members is the number of agents that this one sees alive, itself included.
 	Members *int32 `json:"members,omitempty"`
+	// unreachable names the nodes whose agent this one has lost without a farewell, and whose host does not answer it
+	// either. When a majority of agents names a node, its endpoints are taken out of service.
+	Unreachable []string `json:"unreachable,omitempty"`
 	// bgp lists the node's BGP sessions.
 	BGP []BGPSessionApplyConfiguration `json:"bgp,omitempty"`
 	// conditions: Ready.
@@ -87,6 +90,16 @@ func (b *AnnouncerStatusApplyConfiguration) WithOwned(value int32) *AnnouncerSta
 // If called multiple times, the Members field is set to the value of the last call.
 func (b *AnnouncerStatusApplyConfiguration) WithMembers(value int32) *AnnouncerStatusApplyConfiguration {
 	b.Members = &value
+	return b
+}
+
+// WithUnreachable adds the given value to the Unreachable field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Unreachable field.
+func (b *AnnouncerStatusApplyConfiguration) WithUnreachable(values ...string) *AnnouncerStatusApplyConfiguration {
+	for i := range values {
+		b.Unreachable = append(b.Unreachable, values[i])
+	}
 	return b
 }
 

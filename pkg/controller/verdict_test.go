@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+func announcer(name string, unreachable ...string) *v1alpha1.Announcer {
+	return &v1alpha1.Announcer{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Status:     v1alpha1.AnnouncerStatus{Unreachable: unreachable},
+	}
+}
+
+func TestLostByMajority(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		announcers []*v1alpha1.Announcer
+		want       []string
+	}{
+		{"nobody is lost", []*v1alpha1.Announcer{announcer("a"), announcer("b"), announcer("c")}, nil},
+		{"two of three agree", []*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c")}, []string{"c"}},
+		{"one of three is no majority", []*v1alpha1.Announcer{announcer("a", "c"), announcer("b"), announcer("c")}, nil},
+		{"one of two is no majority", []*v1alpha1.Announcer{announcer("a", "b"), announcer("b")}, nil},
+		{"a cut-off node cannot outvote those it lost",
+			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c", "a", "b")}, []string{"c"}},
+		{"a vote for oneself is none", []*v1alpha1.Announcer{announcer("a", "a"), announcer("b", "a"), announcer("c")}, nil},
+		{"a node without an Announcer is not known",
+			[]*v1alpha1.Announcer{announcer("a", "x"), announcer("b", "x"), announcer("c", "x")}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := lostByMajority(test.announcers); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDeclareBrakesAtAThirdOfTheNodes(t *testing.T) {
+	now := time.Unix(1000, 0)
+	for _, test := range []struct {
+		name   string
+		lost   []string
+		nodes  int
+		want   []string
+		braked bool
+	}{
+		{"one of three", []string{"a"}, 3, []string{"a"}, false},
+		{"two of three", []string{"a", "b"}, 3, nil, true},
+		{"one of two", []string{"a"}, 2, nil, true},
+		{"three of nine", []string{"a", "b", "c"}, 9, []string{"a", "b", "c"}, false},
+		{"four of nine", []string{"a", "b", "c", "d"}, 9, nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, braked := newDeaths().declare(test.lost, test.nodes, now)
+			if !slices.Equal(got, test.want) || braked != test.braked {
+				t.Errorf("got %v, %t, want %v, %t", got, braked, test.want, test.braked)
+			}
+		})
+	}
+}
+
+func TestANodeThatRenewsItsLeaseIsTakenBackAndLeftAloneForAWhile(t *testing.T) {
+	now, renewed := time.Unix(1000, 0), time.Unix(17, 0) // the node's clock is its own
+	known := newDeaths()
+	known.record("a", renewed)
+	if declared, _ := known.declare([]string{"a"}, 3, now); len(declared) > 0 {
+		t.Errorf("declared dead twice: %v", declared)
+	}
+	if known.recovered("a", renewed) {
+		t.Error("recovered without a renewal")
+	}
+	if !known.recovered("a", renewed.Add(time.Second)) {
+		t.Error("not recovered by a renewal")
+	}
+	known.takeBack("a", now)
+	if known.recovered("a", renewed.Add(time.Second)) {
+		t.Error("recovered twice")
+	}
+	if declared, _ := known.declare([]string{"a"}, 3, now.Add(quietAfterTakeBack-1)); len(declared) > 0 {
+		t.Errorf("declared dead again too soon: %v", declared)
+	}
+	if declared, _ := known.declare([]string{"a"}, 3, now.Add(quietAfterTakeBack)); !slices.Equal(declared, []string{"a"}) {
+		t.Errorf("not declared dead after the quiet time: %v", declared)
+	}
+}
