@@ -27,7 +27,7 @@ func mutations() []mutation {
 		{"term not increased", "decide.go", "\tr.maxTerm++\n", "\tr.maxTerm = max(r.maxTerm, 1)\n", ""},
 		{"better claims ignored", "decide.go", "case p != nil && best.beats(p.name, r.own, m.opt.Self):", "case p != nil && best.Term > 1<<60:", "I1"},
 		{"equal terms both stand", "message.go", "\tif e.Order != f.Order {\n\t\treturn e.Order < f.Order\n\t}\n\treturn node < other", "\treturn false", "I1"},
-		{"tie decided against oneself", "message.go", "return e.Order < f.Order", "return e.Order > f.Order && node != \"n0\"", ""},
+		{"tie decided differently by one node", "message.go", "return e.Order < f.Order", "return e.Order > f.Order && node != \"n0\"", ""},
 		{"taken back on return", "decide.go", "if claim, p := m.liveClaim(r); p != nil {", "if claim, p := m.liveClaim(r); p != nil && turn > 0 {", "I4"},
 		{"claims before members are heard", "decide.go", "if m.now.Before(m.syncUntil) {", "if false {", "I4"},
 		{"withdraws before the successor announces", "handover.go", "\tm.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])", "\tm.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])\n\tm.withdraw(r, CauseHandover)", "handover"},

@@ -53,7 +53,7 @@ type world struct {
 
 	trace     func(format string, args ...any)
 	violation string
-	moment     int // happenings since time last went on
+	moment    int // happenings since time last went on
 }
 
 // contact is a state of two nodes and the time since when.
