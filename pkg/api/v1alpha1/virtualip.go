@@ -24,7 +24,7 @@ import (
 // +kubebuilder:printcolumn:name="Announced",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Announced")].status`
 // +kubebuilder:printcolumn:name="Candidates",type=string,priority=1,JSONPath=`.spec.candidates`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == (self.spec.address.startsWith(':') ? '0' : ”) + self.spec.address.replace(':', '-') + (self.spec.address.endsWith(':') ? '0' : ”)",message="the name must be the address, with : written as -, and a 0 where it would begin or end with -"
+// +kubebuilder:validation:XValidation:rule=`self.metadata.name == (self.spec.address.startsWith(":") ? "0" : "") + self.spec.address.replace(":", "-") + (self.spec.address.endsWith(":") ? "0" : "")`,message="the name must be the address, with : written as -, and a 0 where it would begin or end with -"
 type VirtualIP struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
