@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// claim is this node's hold on an address.
+type claim struct {
+	held       bool // by the machine
+	announcing bool // the speaker answers for it
+	term       uint64
+	since      time.Time
+	stopProbe  context.CancelFunc // not nil while the address is being probed
+	why        string             // it was withdrawn
+	before     string             // the owner before, as far as known
+}
+
+// step lets the machine take in an event, and does what it wants done.
+func (a *agent) step(ctx context.Context, event ownership.Event) {
+	for _, action := range a.machine.Step(event, a.now()) {
+		switch act := action.(type) {
+		case ownership.Gossip:
+			a.group.Broadcast(encodeMessage(act.Message))
+		case ownership.Send:
+			a.sender.send(act.To, encodeMessage(act.Message))
+		case ownership.Announce:
+			a.announce(ctx, act)
+		case ownership.Withdraw:
+			a.withdraw(ctx, act)
+		case ownership.OwnerChanged:
+			a.ownerChanged(ctx, act)
+		}
+	}
+}
+
+// announce begins to answer for an address; one that is new to the cluster is first searched for on the network.
+func (a *agent) announce(ctx context.Context, act ownership.Announce) {
+	ad := a.byAddr[act.Address]
+	if ad == nil {
+		return // configured no more: the machine is about to hear of it
+	}
+	a.metrics.takeovers.WithLabelValues(string(act.Cause)).Inc()
+	ad.claim.held, ad.claim.term, ad.claim.why = true, act.Term, ""
+	if ad.decision.probe && mustProbe(ad.vip, act.Cause) {
+		a.probe(ctx, ad)
+		return
+	}
+	a.speak(ctx, ad, act.Cause)
+}
+
+// mustProbe tells whether to search for another user first: nobody in this cluster has announced the address, in this
+// life of its agents or an earlier one, or the last who tried found somebody.
+func mustProbe(vip *v1alpha1.VirtualIP, cause ownership.Cause) bool {
+	return cause == ownership.CauseInitial && vip.Status.Node == "" ||
+		meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionConflict) && vip.Status.Node == ""
+}
+
+// speak has the speaker answer for an address that this node holds.
+func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
+	ad.claim.announcing, ad.claim.since = true, a.now()
+	ad.contested, ad.fought = "", ""
+	a.announcing++
+	a.answer(ctx, ad)
+	level := 0
+	if cause == ownership.CauseInitial {
+		level = 2
+	}
+	klog.FromContext(ctx).V(level).Info("Announcing address", "address", ad.addr, "virtualIP", ad.name,
+		"cause", cause, "previousNode", ad.claim.before, "term", ad.claim.term)
+	a.status.say(ad.name, a.facts(ad), 0)
+	if cause != ownership.CauseInitial {
+		a.events.takeover(ad.vip, takeoverText(a.self, ad, cause))
+	}
+}
+
+func takeoverText(self string, ad *address, cause ownership.Cause) string {
+	text := fmt.Sprintf("node %s announces %s", self, ad.addr)
+	switch {
+	case ad.claim.before == "" || ad.claim.before == self:
+		return text
+	case cause == ownership.CauseTakeover:
+		return fmt.Sprintf("%s (takeover: %s failed or let it go)", text, ad.claim.before)
+	default:
+		return fmt.Sprintf("%s (handover from %s)", text, ad.claim.before)
+	}
+}
+
+// withdraw stops answering for an address.
+func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
+	a.metrics.withdrawals.WithLabelValues(string(act.Cause)).Inc()
+	a.speaker.Remove(act.Address)
+	ad := a.byAddr[act.Address]
+	if ad == nil {
+		return
+	}
+	if ad.claim.announcing {
+		a.announcing--
+	}
+	if ad.claim.stopProbe != nil {
+		ad.claim.stopProbe()
+	}
+	klog.FromContext(ctx).Info("Withdrew address", "address", ad.addr, "virtualIP", ad.name, "cause", act.Cause, "term", act.Term)
+	ad.claim = claim{why: "node " + a.self + " withdrew it: " + causeText(act.Cause, ad.decision.reason)}
+	ad.contested = ""
+	if a.vips[ad.name] != ad {
+		return // gone, see bury
+	}
+	a.status.say(ad.name, a.facts(ad), clearDelay)
+}
+
+func causeText(c ownership.Cause, reason string) string {
+	switch c {
+	case ownership.CauseMinority:
+		return "it does not see a majority of the announcers"
+	case ownership.CauseGate:
+		return reason
+	case ownership.CauseHandover, ownership.CauseSuperseded:
+		return "another node has it"
+	case ownership.CauseLeave:
+		return "its announcer ends"
+	default:
+		return string(c)
+	}
+}
+
+// ownerChanged keeps what the status writer has to know: whether somebody else has the address now.
+func (a *agent) ownerChanged(ctx context.Context, act ownership.OwnerChanged) {
+	ad := a.byAddr[act.Address]
+	if ad == nil || act.Owner == a.self {
+		return
+	}
+	if act.Owner != "" {
+		ad.claim.before = act.Owner
+	}
+	klog.FromContext(ctx).V(3).Info("Owner changed", "address", ad.addr, "owner", act.Owner, "term", act.Term)
+	if a.settled && !ad.claim.held && a.vips[ad.name] == ad {
+		a.status.say(ad.name, a.facts(ad), clearDelay)
+	}
+}
+
+// facts is what the status of an address is made of.
+func (a *agent) facts(ad *address) vipFacts {
+	owner, _ := a.machine.Owner(ad.addr)
+	f := vipFacts{
+		announcing: ad.claim.announcing, since: ad.claim.since, term: int64(ad.claim.term), epoch: ad.vip.Spec.Epoch,
+		owner: owner, why: ad.claim.why,
+	}
+	switch {
+	case ad.contested != "":
+		f.conflict = conflictText(ad.addr, ad.contested, a.self)
+	case ad.fought != "":
+		f.conflict = conflictText(ad.addr, ad.fought, a.self)
+	}
+	return f
+}
+
+func conflictText(addr netip.Addr, by, self string) string {
+	return fmt.Sprintf("%s is used by %s, seen by node %s", addr, by, self)
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// address is what the loop knows about one VirtualIP.
+type address struct {
+	name string
+	addr netip.Addr
+	vip  *v1alpha1.VirtualIP
+
+	decision decision
+	// toldGate is what the machine was last told, once gateTold.
+	toldGate ownership.Gate
+	gateTold bool
+
+	// contested is a station that was found before announcing: the address stays held and silent, so that no other
+	// node announces it either.
+	contested string
+	// fought is a station that claims the address while it is announced here.
+	fought string
+
+	claim claim
+}
+
+// lookAtObjects takes in what the informers have reported.
+func (a *agent) lookAtObjects(ctx context.Context) {
+	changed := a.inbox.take()
+	nodeChanged := a.lookAtNode(ctx)
+	a.lookAtAnnouncers(ctx)
+	var configured []ownership.Address
+	var removed []netip.Addr
+	for name := range changed {
+		ad, vip := a.vips[name], a.objects.virtualIP(name)
+		switch {
+		case vip == nil && ad != nil:
+			removed = append(removed, ad.addr)
+			a.drop(ad)
+		case vip != nil:
+			if ad = a.note(ctx, vip); ad == nil {
+				continue
+			}
+			a.decideAbout(ctx, ad)
+			if ad.decision.configured {
+				configured = append(configured, ownership.Address{Address: ad.addr, Candidates: vip.Spec.Candidates, Epoch: vip.Spec.Epoch})
+			} else {
+				removed = append(removed, ad.addr)
+			}
+			a.status.check(vip)
+		}
+	}
+	if nodeChanged {
+		for _, ad := range a.vips {
+			a.decideAbout(ctx, ad)
+		}
+	}
+	a.tellGates(ctx)
+	if len(removed) > 0 {
+		a.step(ctx, ownership.Removed{Addresses: removed})
+		a.bury(removed)
+	}
+	if len(configured) > 0 {
+		a.step(ctx, ownership.Configured{Addresses: configured})
+	}
+}
+
+// note keeps the object; nil means its address cannot be used, which the CRD's schema does not let happen.
+func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
+	ad := a.vips[vip.Name]
+	if ad == nil {
+		addr, err := parseAddress(vip.Spec.Address)
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "VirtualIP ignored", "virtualIP", vip.Name)
+			return nil
+		}
+		ad = &address{name: vip.Name, addr: addr}
+		a.vips[vip.Name], a.byAddr[addr] = ad, ad
+	}
+	ad.vip = vip
+	return ad
+}
+
+func (a *agent) drop(ad *address) {
+	delete(a.vips, ad.name)
+	a.gates.forget(ad.addr)
+	a.status.forget(ad.name)
+	// byAddr keeps it until the machine has withdrawn it.
+}
+
+func (a *agent) bury(removed []netip.Addr) {
+	for _, addr := range removed {
+		if ad := a.byAddr[addr]; ad != nil && a.vips[ad.name] != ad {
+			delete(a.byAddr, addr)
+		}
+	}
+}
+
+// lookAtNode follows the Node object, the links and kube-proxy; it reports whether any decision may have changed.
+func (a *agent) lookAtNode(ctx context.Context) bool {
+	n := a.objects.node()
+	if n.draining != a.drain {
+		a.drain = n.draining
+		klog.FromContext(ctx).Info("Draining of the node changed", "draining", n.draining, "sign", n.drainSign)
+		a.step(ctx, ownership.Drain{Active: n.draining})
+	}
+	view := nodeView{name: a.self, labels: n.labels, links: a.speaker.Links(), kubeProxyDead: a.gates.kubeProxyDead()}
+	if reflect.DeepEqual(view, a.view) {
+		return false
+	}
+	a.view = view
+	return true
+}
+
+// decideAbout makes the decision anew and acts on what it means for the speaker; gates are told in a batch.
+func (a *agent) decideAbout(ctx context.Context, ad *address) {
+	old := ad.decision
+	ad.decision = decide(a.view, addressView{spec: &ad.vip.Spec, programming: a.gates.state(ad.addr)})
+	d := ad.decision
+	if d.configured && d.candidate {
+		a.gates.watch(ad.addr, ad.vip)
+	} else {
+		a.gates.forget(ad.addr)
+	}
+	if d.reason != old.reason && d.reason != "" {
+		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
+	}
+	if d.fallback && !old.fallback {
+		klog.FromContext(ctx).Info("No interface has a subnet with the address, using the one with the default route", "address", ad.addr)
+	}
+	if ad.claim.announcing && !equalGlobs(d.interfaces, old.interfaces) {
+		a.answer(ctx, ad)
+	}
+	if !equalGates(ad, d) {
+		a.gateChanged[ad.addr] = ad
+	}
+}
+
+func equalGates(ad *address, d decision) bool {
+	return !d.gateKnown || ad.gateTold && ad.toldGate == d.gate
+}
+
+// tellGates tells the machine the gates that changed, in one event each.
+func (a *agent) tellGates(ctx context.Context) {
+	byGate := map[ownership.Gate][]netip.Addr{}
+	for addr, ad := range a.gateChanged {
+		if equalGates(ad, ad.decision) {
+			continue
+		}
+		ad.toldGate, ad.gateTold = ad.decision.gate, true
+		byGate[ad.toldGate] = append(byGate[ad.toldGate], addr)
+	}
+	clear(a.gateChanged)
+	for _, g := range []ownership.Gate{ownership.GateOpen, ownership.GateUnhealthy, ownership.GateClosed} {
+		if len(byGate[g]) > 0 {
+			a.step(ctx, ownership.Eligible{Addresses: byGate[g], Gate: g})
+		}
+	}
+}
+
+func equalGlobs(a, b []string) bool {
+	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b))
+}

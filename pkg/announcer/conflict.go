@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// retryContested is how long an address in use elsewhere is left alone before this node looks again.
+const retryContested = time.Minute
+
+// probe looks for another user of the address (RFC 5227 section 2.1.1; DAD, RFC 4862 section 5.4) and announces it when
+// there is none. It takes a second or so, during which the loop goes on.
+func (a *agent) probe(parent context.Context, ad *address) {
+	ctx, cancel := context.WithCancel(parent)
+	ad.claim.stopProbe = cancel
+	term, globs := ad.claim.term, ad.decision.interfaces
+	a.tasks.Go(func() {
+		defer cancel()
+		found, err := a.speaker.Probe(ctx, ad.addr, globs)
+		if ctx.Err() != nil {
+			return
+		}
+		by := ""
+		if found != nil && found.Peer == "" {
+			by = station(found)
+		}
+		a.do(ctx, func() { a.probed(parent, ad, term, by, err) })
+	})
+}
+
+// probed goes on where the probe of that term left off.
+func (a *agent) probed(ctx context.Context, ad *address, term uint64, by string, err error) {
+	if !ad.claim.held || ad.claim.term != term || ad.claim.announcing {
+		return
+	}
+	ad.claim.stopProbe = nil
+	if err != nil {
+		// The link went away or cannot send; the gate will close by what netlink says. Not answering would be worse.
+		klog.FromContext(ctx).Error(err, "Search for another user of the address failed", "address", ad.addr)
+	}
+	if by == "" {
+		a.speak(ctx, ad, ownership.CauseInitial)
+		return
+	}
+	a.metrics.conflicts.WithLabelValues("probing").Inc()
+	klog.FromContext(ctx).Info("Address is used by another station", "address", ad.addr, "virtualIP", ad.name, "station", by)
+	if ad.contested != by {
+		ad.contested = by
+		a.events.conflict(ad.vip, conflictText(ad.addr, by, a.self))
+	}
+	a.status.say(ad.name, a.facts(ad), 0)
+	a.later(ctx, retryContested, func() { a.probeAgain(ctx, ad, term) })
+}
+
+// probeAgain finds out whether the other station has gone.
+func (a *agent) probeAgain(ctx context.Context, ad *address, term uint64) {
+	if ad.claim.held && ad.claim.term == term && !ad.claim.announcing {
+		a.probe(ctx, ad)
+	}
+}
+
+// later has the loop run f after a while, unless ctx ends before.
+func (a *agent) later(ctx context.Context, wait time.Duration, f func()) {
+	a.tasks.Go(func() {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			a.do(ctx, f)
+		case <-ctx.Done():
+		}
+	})
+}
+
+// contend takes in that another station claims an address while this node announces it. Nodes of the cluster do so in
+// a takeover, which is no conflict.
+func (a *agent) contend(ctx context.Context, addr netip.Addr, by string) {
+	ad := a.byAddr[addr]
+	if ad == nil || !ad.claim.announcing || ad.fought == by {
+		return
+	}
+	ad.fought = by
+	a.metrics.conflicts.WithLabelValues("announcing").Inc()
+	a.events.conflict(ad.vip, conflictText(addr, by, a.self))
+	a.status.say(ad.name, a.facts(ad), 0)
+}

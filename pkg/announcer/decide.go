@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/l2"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// nodeView is what this node knows of itself, as far as a decision about an address depends on it.
+type nodeView struct {
+	name string
+	// labels of the Node object; nil while it has not been read, when no selector matches.
+	labels labels.Set
+	links  []l2.Link
+	// kubeProxyDead: its health endpoint has not answered for some time.
+	kubeProxyDead bool
+}
+
+// programming is whether kube-proxy of this node is known to forward an address.
+type programming uint8
+
+const (
+	programmingUnknown programming = iota
+	programmed
+	notProgrammed
+)
+
+// addressView is what this node knows of one address.
+type addressView struct {
+	spec        *v1alpha1.VirtualIPSpec
+	programming programming
+}
+
+// decision is what the views mean for one address.
+type decision struct {
+	// configured: the address is announced on layer 2 at all, by whichever node.
+	configured bool
+	// candidate: this node is among those that may.
+	candidate bool
+	// interfaces are the globs to choose from; empty means by subnet.
+	interfaces []string
+	// fallback: no interface has a subnet with the address, and the one with the default route is used.
+	fallback bool
+	// probe: search for another user before the first announcement.
+	probe bool
+	// gate of this node for the address, once gateKnown.
+	gate      ownership.Gate
+	gateKnown bool
+	// reason tells in words why the gate is not open.
+	reason string
+}
+
+// decide is the whole policy of a node about an address. Which of the nodes with an open gate announces is for
+// pkg/ownership.
+//
+// What makes it impossible to announce closes the gate; what makes traffic likely to fail ranks the node behind those
+// where it will not, and is overlooked where all nodes fail alike: a wrong check must not take a Service down.
+func decide(node nodeView, a addressView) decision {
+	l2s := l2Announcements(a.spec.Announce)
+	d := decision{configured: len(l2s) > 0, candidate: slices.Contains(a.spec.Candidates, node.name)}
+	if !d.configured || !d.candidate {
+		return d
+	}
+	d.gateKnown = true
+	chosen := matching(l2s, node.labels)
+	if chosen == nil {
+		d.gate, d.reason = ownership.GateClosed, "no l2 nodeSelector of the address matches this node"
+		return d
+	}
+	d.interfaces = chosen.Interfaces
+	d.probe = chosen.Probe == nil || *chosen.Probe
+	addr, err := parseAddress(a.spec.Address)
+	if err != nil {
+		d.gate, d.reason = ownership.GateClosed, err.Error()
+		return d
+	}
+	choice := l2.Choose(node.links, addr, chosen.Interfaces)
+	d.fallback = choice.Fallback
+	switch {
+	case len(choice.Links) == 0:
+		d.gate, d.reason = ownership.GateClosed, noLink(chosen.Interfaces)
+	case node.kubeProxyDead:
+		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node does not answer its health check"
+	case a.programming == notProgrammed:
+		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
+	case a.programming == programmingUnknown:
+		d.gateKnown = false
+	}
+	return d
+}
+
+func l2Announcements(all []v1alpha1.Announcement) []*v1alpha1.L2Announcement {
+	var out []*v1alpha1.L2Announcement
+	for _, a := range all {
+		if a.L2 != nil {
+			out = append(out, a.L2)
+		}
+	}
+	return out
+}
+
+// matching returns the first announcement that wants this node. A selector that cannot be parsed matches nothing.
+func matching(l2s []*v1alpha1.L2Announcement, node labels.Set) *v1alpha1.L2Announcement {
+	for _, a := range l2s {
+		if a.NodeSelector == nil {
+			return a
+		}
+		s, err := metav1.LabelSelectorAsSelector(a.NodeSelector)
+		if err == nil && node != nil && s.Matches(node) {
+			return a
+		}
+	}
+	return nil
+}
+
+func noLink(globs []string) string {
+	if len(globs) == 0 {
+		return "no interface of this node that is up has a subnet with the address, or the default route"
+	}
+	return fmt.Sprintf("no interface of this node that is up matches %s", strings.Join(globs, ", "))
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/flowcontrol"
+
+	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/scheme"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+const (
+	// eventsPerSecond and eventBurst of one node: a takeover of thousands of addresses is told by the first few
+	// events, and by the status of each address.
+	eventsPerSecond = 1
+	eventBurst      = 25
+)
+
+// eventWriter writes Kubernetes events on VirtualIPs. First announcements have none: their status says it, and events
+// cost as much as the status does.
+type eventWriter struct {
+	recorder record.EventRecorder
+	pace     flowcontrol.RateLimiter
+	metrics  *agentMetrics
+}
+
+func newEventWriter(r record.EventRecorder, m *agentMetrics) *eventWriter {
+	return &eventWriter{recorder: r, pace: flowcontrol.NewTokenBucketRateLimiter(eventsPerSecond, eventBurst), metrics: m}
+}
+
+func (w *eventWriter) takeover(vip *v1alpha1.VirtualIP, text string) {
+	w.write(vip, corev1.EventTypeNormal, reasonAnnouncing, text)
+}
+
+func (w *eventWriter) conflict(vip *v1alpha1.VirtualIP, text string) {
+	w.write(vip, corev1.EventTypeWarning, reasonInUse, text)
+}
+
+func (w *eventWriter) write(vip *v1alpha1.VirtualIP, kind, reason, text string) {
+	if !w.pace.TryAccept() {
+		w.metrics.eventsDropped.Inc()
+		return
+	}
+	w.recorder.Event(vip, kind, reason, text)
+}
+
+// startEvents makes a recorder whose events are written until ctx is done.
+func (p *parts) startEvents(ctx context.Context) record.EventRecorder {
+	b := record.NewBroadcaster(record.WithContext(ctx))
+	b.StartRecordingToSink(&corev1client.EventSinkImpl{Interface: p.clients.Core.Events("")})
+	p.tasks.Go(func() {
+		<-ctx.Done()
+		b.Shutdown()
+	})
+	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "fairlead-announcer", Host: p.cfg.NodeName})
+}

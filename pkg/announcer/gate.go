@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+const (
+	// healthzInterval between two looks at kube-proxy, jittered by half of it.
+	healthzInterval = 500 * time.Millisecond
+	// healthzTimeout of one look.
+	healthzTimeout = time.Second
+	// healthzFailures in a row make kube-proxy count as dead: a restart of it breaks no forwarding.
+	healthzFailures = 6
+)
+
+// gateKeeper knows whether kube-proxy on this node does its part.
+type gateKeeper struct {
+	url     string // of kube-proxy's health check; "" for none
+	client  *http.Client
+	changed func()
+	dead    atomic.Bool
+	checker *programChecker
+	tasks   sync.WaitGroup
+}
+
+func newGateKeeper(url string, checker *programChecker, changed func()) *gateKeeper {
+	// A connection of its own for each look: one that is kept open says nothing about the listener.
+	transport := &http.Transport{DisableKeepAlives: true, Proxy: nil}
+	return &gateKeeper{
+		url: url, changed: changed, checker: checker,
+		client: &http.Client{Transport: transport, Timeout: healthzTimeout},
+	}
+}
+
+func (g *gateKeeper) kubeProxyDead() bool { return g.dead.Load() }
+
+func (g *gateKeeper) state(addr netip.Addr) programming {
+	if g.checker == nil {
+		return programmed
+	}
+	return g.checker.state(addr)
+}
+
+// watch has the address checked from now on.
+func (g *gateKeeper) watch(addr netip.Addr, vip *v1alpha1.VirtualIP) {
+	if g.checker != nil {
+		g.checker.watch(addr, vip.Spec.Services)
+	}
+}
+
+func (g *gateKeeper) forget(addr netip.Addr) {
+	if g.checker != nil {
+		g.checker.forget(addr)
+	}
+}
+
+// run looks at kube-proxy until ctx is done.
+func (g *gateKeeper) run(ctx context.Context) {
+	if g.checker != nil {
+		g.tasks.Go(func() { g.checker.run(ctx) })
+		defer g.tasks.Wait()
+	}
+	if g.url == "" {
+		<-ctx.Done()
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if g.ask(ctx) {
+			failures = 0
+		} else {
+			failures++
+		}
+		if dead := failures >= healthzFailures; ctx.Err() == nil && g.dead.Swap(dead) != dead {
+			klog.FromContext(ctx).Info("Health of kube-proxy changed", "alive", !dead, "url", g.url)
+			g.changed()
+		}
+		timer.Reset(healthzInterval + rand.N(healthzInterval/2))
+	}
+}
+
+// ask tells whether kube-proxy answers that it is well. 503 while its node is being deleted is an answer that it keeps
+// programming, and counts as well: draining is decided elsewhere.
+func (g *gateKeeper) ask(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url, http.NoBody)
+	if err != nil {
+		return false
+	}
+	resp, err := g.client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	return err == nil && healthy(resp.StatusCode, body)
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// vipPatcher is the one call of the typed client that the writer needs.
+type vipPatcher interface {
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (*v1alpha1.VirtualIP, error)
+}
+
+// vipGetter is the lister's Get: it returns the object as last seen.
+type vipGetter interface {
+	Get(name string) (*v1alpha1.VirtualIP, error)
+}
+
+const (
+	// statusWriters is how many writes may be under way.
+	statusWriters = 4
+	// statusWritesPerSecond of one node. The API server takes some 400 in all, and the Services that are being
+	// created need them more than we do.
+	statusWritesPerSecond = 50
+	// statusTimeout of one write.
+	statusTimeout = 5 * time.Second
+)
+
+// vipWriter brings VirtualIP.status into line with what this node last said of each address. However often that
+// changes, an address waits at most once and the latest is what gets written; failed writes are repeated with a growing
+// pause. Its methods never wait for the API server.
+type vipWriter struct {
+	self    string
+	client  vipPatcher
+	lister  vipGetter
+	queue   workqueue.TypedRateLimitingInterface[string]
+	pace    flowcontrol.RateLimiter
+	metrics *agentMetrics
+	now     func() time.Time
+
+	mu    sync.Mutex
+	facts map[string]vipFacts
+}
+
+func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetrics) *vipWriter {
+	backoff := workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 15*time.Second)
+	return &vipWriter{
+		self: self, client: client, lister: lister, metrics: m, now: time.Now,
+		queue: workqueue.NewTypedRateLimitingQueue(backoff),
+		pace:  flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusWritesPerSecond),
+		facts: map[string]vipFacts{},
+	}
+}
+
+// say replaces what this node has to say of the object, and has it written after the delay.
+func (w *vipWriter) say(name string, f vipFacts, delay time.Duration) {
+	w.mu.Lock()
+	w.facts[name] = f
+	w.mu.Unlock()
+	w.queue.AddAfter(name, delay)
+}
+
+// check has the object looked at if what it says is not what this node has to say.
+func (w *vipWriter) check(vip *v1alpha1.VirtualIP) {
+	if patch, err := w.patch(vip); err != nil || patch != nil {
+		w.queue.Add(vip.Name)
+	}
+}
+
+// forget drops an object that exists no more.
+func (w *vipWriter) forget(name string) {
+	w.mu.Lock()
+	delete(w.facts, name)
+	w.mu.Unlock()
+	w.queue.Forget(name)
+}
+
+func (w *vipWriter) patch(vip *v1alpha1.VirtualIP) ([]byte, error) {
+	w.mu.Lock()
+	f, known := w.facts[vip.Name]
+	w.mu.Unlock()
+	if !known {
+		return nil, nil
+	}
+	return statusPatch(vip, desiredStatus(w.self, vip.Status, f, w.now()))
+}
+
+// run writes until ctx is done, then ends its workers and returns.
+func (w *vipWriter) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range statusWriters {
+		workers.Go(func() {
+			for w.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	w.queue.ShutDown()
+	workers.Wait()
+}
+
+func (w *vipWriter) next(ctx context.Context) bool {
+	name, quit := w.queue.Get()
+	if quit {
+		return false
+	}
+	defer w.queue.Done(name)
+	if err := w.write(ctx, name); err != nil {
+		w.metrics.statusWrites.WithLabelValues("error").Inc()
+		klog.FromContext(ctx).V(2).Info("Status not written, trying again", "virtualIP", name, "err", err)
+		w.queue.AddRateLimited(name)
+		return true
+	}
+	w.queue.Forget(name)
+	return true
+}
+
+// write sends one patch, if one is needed.
+func (w *vipWriter) write(ctx context.Context, name string) error {
+	vip, err := w.lister.Get(name)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	if patch, err := w.patch(vip); err != nil || patch == nil {
+		return err
+	}
+	if err := w.pace.Wait(ctx); err != nil {
+		return err
+	}
+	return w.send(ctx, vip.Name)
+}
+
+// send computes the patch anew, for much may have changed while it waited for its turn.
+func (w *vipWriter) send(ctx context.Context, name string) error {
+	vip, err := w.lister.Get(name)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	patch, err := w.patch(vip)
+	if err != nil || patch == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if _, err := w.client.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+		return ignoreNotFound(fmt.Errorf("patch status of VirtualIP %s: %w", name, err))
+	}
+	w.metrics.statusWrites.WithLabelValues("ok").Inc()
+	return nil
+}
+
+// flush writes what the named objects still need, one after the other, until done or ctx ends. It is for the end of
+// the agent, after run has returned, and does not pace itself.
+func (w *vipWriter) flush(ctx context.Context, names []string) error {
+	var errs []error
+	for _, n := range names {
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, ctx.Err())...)
+		}
+		if err := w.send(ctx, n); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
