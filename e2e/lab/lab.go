@@ -139,10 +139,8 @@ func (c *Config) complete() error {
 
 // build makes everything; what does not depend on each other at the same time.
 func (l *Lab) build(ctx context.Context) error {
-	for _, sub := range []string{"logs", "pki", "kubeconfig", "bin", "secrets"} {
-		if err := os.MkdirAll(filepath.Join(l.dir, sub), 0o755); err != nil {
-			return fmt.Errorf("make the lab's directory: %w", err)
-		}
+	if err := l.mkdirs(); err != nil {
+		return err
 	}
 	if err := l.buildNetwork(); err != nil {
 		return err
@@ -160,6 +158,15 @@ func (l *Lab) build(ctx context.Context) error {
 		return err
 	}
 	return l.writeState()
+}
+
+func (l *Lab) mkdirs() error {
+	for _, sub := range []string{"logs", "pki", "kubeconfig", "bin", "secrets"} {
+		if err := os.MkdirAll(filepath.Join(l.dir, sub), 0o755); err != nil {
+			return fmt.Errorf("make the lab's directory: %w", err)
+		}
+	}
+	return nil
 }
 
 // Stop removes the lab: processes, namespaces and directory. A second call waits for the first and returns the same.
