@@ -80,6 +80,7 @@ func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 		"cause", cause, "previousNode", ad.claim.before, "term", ad.claim.term)
 	a.status.say(ad.name, a.facts(ad), 0)
 	if cause != ownership.CauseInitial {
+		a.flusher.takenOver(ad.addr, ad.vip.Spec.Services)
 		a.events.takeover(ad.vip, takeoverText(a.self, ad, cause))
 	}
 }

@@ -41,6 +41,7 @@ type agent struct {
 	objects objects
 	status  *vipWriter
 	sender  *sender
+	flusher *flusher
 	gates   *gateKeeper
 	events  *eventWriter
 	metrics *agentMetrics

@@ -18,6 +18,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/l2"
+	"github.com/fairlead-io/fairlead/pkg/l2/conntrack"
 	"github.com/fairlead-io/fairlead/pkg/membership"
 	"github.com/fairlead-io/fairlead/pkg/ownership"
 )
@@ -187,7 +188,8 @@ func (p *parts) assemble(life context.Context) {
 		status: newVIPWriter(self, api.VirtualIPs(), p.objects.vips, p.metrics),
 		sender: newSender(p.group.Send, p.metrics),
 		events: newEventWriter(recorder, p.metrics), metrics: p.metrics, now: time.Now,
-		inbox: p.box, calls: make(chan func()),
+		flusher: newFlusher(conntrack.FlushUDP),
+		inbox:   p.box, calls: make(chan func()),
 		vips: map[string]*address{}, byAddr: map[netip.Addr]*address{}, gateChanged: map[netip.Addr]*address{},
 	}
 	p.reporter = &reporter{
@@ -204,6 +206,8 @@ func (p *parts) assemble(life context.Context) {
 	p.tasks.Go(func() { p.agent.sender.run(life) })
 	p.tasks.Go(func() { gates.run(life) })
 	p.tasks.Go(func() { p.agent.followLayer2(loop, p.speaker.LinksChanged(), p.speaker.Conflicts()) })
+	p.tasks.Go(func() { p.agent.flusher.run(life) })
+	p.tasks.Go(func() { p.watchGateway(loop).run(loop) })
 	p.box.poke()
 }
 
