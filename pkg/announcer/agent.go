@@ -43,6 +43,7 @@ type agent struct {
 	sender  *sender
 	flusher *flusher
 	gates   *gateKeeper
+	hosts   *hostWatch
 	events  *eventWriter
 	metrics *agentMetrics
 	now     func() time.Time
@@ -150,6 +151,11 @@ func (a *agent) hear(ctx context.Context, ev membership.Event) {
 	case membership.RemoteState:
 	default:
 		logger.Info("Member "+ev.Kind.String(), "member", ev.Member.Name, "cause", ev.Cause)
+		if ev.Kind == membership.Failed {
+			a.hosts.failed(ctx, ev.Member.Name, ev.Member.Addr)
+		} else {
+			a.hosts.back(ev.Member.Name)
+		}
 		a.countMembers(ctx)
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// reportInterval is the least time between two writes of the Announcer object, and between two attempts.
+	// reportInterval is the time between two writes of the Announcer object, or two attempts, unless one is urgent.
 	reportInterval = 3 * time.Second
 	reportTimeout  = 5 * time.Second
 )
@@ -41,6 +41,15 @@ type reporter struct {
 	exists  func() bool                     // whether informers see the object, or do not know yet
 	current func() v1alpha1.AnnouncerStatus // without lastTransitionTime
 	last    *v1alpha1.Announcer             // as last read or written; nil if not known
+	urgent  chan struct{}                   // holds a token when something must be told at once
+}
+
+// hurry has the object written now; it may be called from any goroutine.
+func (r *reporter) hurry() {
+	select {
+	case r.urgent <- struct{}{}:
+	default: // it is about to be
+	}
 }
 
 // errNoNode: the object must belong to the Node, whose UID is not known.
@@ -55,6 +64,7 @@ func (r *reporter) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-r.urgent:
 		}
 		if err := r.report(ctx, r.current()); err != nil && ctx.Err() == nil {
 			r.last = nil
@@ -98,7 +108,7 @@ func (r *reporter) report(ctx context.Context, want v1alpha1.AnnouncerStatus) er
 func statusFields(s v1alpha1.AnnouncerStatus) map[string]any {
 	return map[string]any{"status": map[string]any{
 		"version": s.Version, "machineID": s.MachineID, "gossipAddress": s.GossipAddress, "interfaces": s.Interfaces,
-		"owned": s.Owned, "members": s.Members, "conditions": s.Conditions,
+		"owned": s.Owned, "members": s.Members, "unreachable": s.Unreachable, "conditions": s.Conditions,
 	}}
 }
 

@@ -196,10 +196,16 @@ func (p *parts) assemble(life context.Context) {
 		self: self, client: api.Announcers(), current: p.announcerStatus,
 		nodeUID: func() types.UID { return p.objects.node().uid },
 		exists:  func() bool { return !p.objects.synced() || p.objects.knowsAnnouncer(self) },
+		urgent:  make(chan struct{}, 1),
 	}
+	p.agent.hosts = newHostWatch(p.reporter.hurry)
 	loop, stopLoop := context.WithCancel(life)
 	p.stopLoop, p.loopEnd = stopLoop, make(chan struct{})
-	p.tasks.Go(func() { defer close(p.loopEnd); p.agent.run(loop) })
+	p.tasks.Go(func() {
+		defer close(p.loopEnd)
+		p.agent.run(loop)
+		p.agent.hosts.wait()
+	})
 	writes, stopWrites := context.WithCancel(life)
 	p.stopWrites, p.writesEnd = stopWrites, make(chan struct{})
 	p.tasks.Go(func() { defer close(p.writesEnd); p.write(writes) })
@@ -237,6 +243,6 @@ func (p *parts) announcerStatus() v1alpha1.AnnouncerStatus {
 	return v1alpha1.AnnouncerStatus{
 		Version: p.cfg.Version, MachineID: machineID("/"), GossipAddress: p.address.String(),
 		Interfaces: inventory(p.speaker.Links()), Owned: int32(s.owned), Members: int32(s.members),
-		Conditions: []metav1.Condition{readyCondition(s)},
+		Unreachable: p.agent.hosts.unreachable(), Conditions: []metav1.Condition{readyCondition(s)},
 	}
 }
