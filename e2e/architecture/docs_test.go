@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package architecture
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDependenciesAreExplained holds docs/dependencies.md against go.mod.
+func TestDependenciesAreExplained(t *testing.T) {
+	explained := string(read(t, "docs/dependencies.md"))
+	direct := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(read(t, "go.mod")), -1)
+	if len(direct) == 0 {
+		t.Fatal("found no direct dependency in go.mod: the expression is wrong")
+	}
+	required := map[string]bool{}
+	for _, match := range direct {
+		required[match[1]] = true
+		if !strings.Contains(explained, "| `"+match[1]+"` |") {
+			t.Errorf("docs/dependencies.md has no line for %s: it says what the dependency is for and what was considered instead", match[1])
+		}
+	}
+	for _, match := range regexp.MustCompile("(?m)^\\| `(\\S+)` \\|").FindAllStringSubmatch(explained, -1) {
+		if !required[match[1]] {
+			t.Errorf("docs/dependencies.md explains %s, which go.mod does not require directly", match[1])
+		}
+	}
+}
+
+// TestLinksResolve follows the links of all documents to files of the repository.
+func TestLinksResolve(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)
+	for _, document := range paths(t, ".md") {
+		for _, match := range link.FindAllStringSubmatch(string(read(t, document)), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			target := filepath.Join(filepath.Dir(document), match[1])
+			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+				t.Errorf("%s links to %s, which is not there", document, target)
+			}
+		}
+	}
+}
+
+// TestNoMachinePaths looks for paths that exist on one machine only.
+func TestNoMachinePaths(t *testing.T) {
+	local := regexp.MustCompile(`(^|[\s"'=(:` + "`" + `])/(work|root|home)/`)
+	for _, ending := range []string{".go", ".md", ".yaml", ".yml", ".mod", "Makefile", ".sh"} {
+		for _, path := range paths(t, ending) {
+			if match := local.Find(read(t, path)); match != nil {
+				t.Errorf("%s mentions %q: the repository works wherever it is", path, match)
+			}
+		}
+	}
+}
+
+// TestTopLevel keeps the top of the repository to what the layout in docs/architecture.md names.
+func TestTopLevel(t *testing.T) {
+	allowed := " .ci .git .gitignore LICENSE Makefile README.md bin cmd docs e2e go.mod go.sum manifests pkg provider "
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !strings.Contains(allowed, " "+entry.Name()+" ") {
+			t.Errorf("%s at the top of the repository: a newcomer reads this list first, so it stays short", entry.Name())
+		}
+	}
+}
