@@ -124,7 +124,9 @@ func productPrograms(ctx context.Context, root, dir string, packages ...string) 
 	defer unlock()
 	for _, pkg := range packages {
 		name := filepath.Base(pkg)
-		if err := goCommand(ctx, root, "build", "-o", filepath.Join(shared, name), pkg); err != nil {
+		// As make build has it, but for the version: what one has compiled is the other's too.
+		args := []string{"build", "-trimpath", "-ldflags", "-X k8s.io/component-base/version.gitVersion=v0.0.0-lab", "-o", filepath.Join(shared, name), pkg}
+		if err := goCommand(ctx, root, args...); err != nil {
 			return fmt.Errorf("build %s: %w", pkg, err)
 		}
 		if err := linkOrCopy(filepath.Join(shared, name), filepath.Join(dir, name)); err != nil {
