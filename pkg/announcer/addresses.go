@@ -145,6 +145,16 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	}
 }
 
+// lookedAt decides anew about addresses that kube-proxy was found to have programmed, or not.
+func (a *agent) lookedAt(ctx context.Context, addrs []netip.Addr) {
+	for _, addr := range addrs {
+		if ad := a.byAddr[addr]; ad != nil && a.vips[ad.name] == ad {
+			a.decideAbout(ctx, ad)
+		}
+	}
+	a.tellGates(ctx)
+}
+
 func equalGates(ad *address, d decision) bool {
 	return !d.gateKnown || ad.gateTold && ad.toldGate == d.gate
 }

@@ -4,7 +4,6 @@ package announcer
 
 import (
 	"context"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -16,15 +15,16 @@ import (
 )
 
 const (
-	// programmingGrace is how long a new address may be without a verdict: kube-proxy gets to know it after the
-	// Service's status, which is written after the VirtualIP.
+	// programmingGrace is how long an address may be new or look unprogrammed before that becomes the verdict:
+	// kube-proxy gets to know it by the Service's status, which is written after the VirtualIP.
 	programmingGrace = 1500 * time.Millisecond
-	// firstRecheck doubles up to the steady pace.
-	firstRecheck = 40 * time.Millisecond
+	// quickRecheck is the pace while kube-proxy is expected to follow, slowRecheck once it has taken too long.
+	quickRecheck = 50 * time.Millisecond
+	slowRecheck  = time.Second
 	// steadyRecheck of an address, jittered by half of it. It is long before a takeover that the verdict is needed.
 	steadyRecheck = 15 * time.Second
-	// checksAtOnce bounds the checks under way.
-	checksAtOnce = 16
+	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
+	checkRound = 20 * time.Millisecond
 )
 
 // portOf is one port to check an address by.
@@ -47,12 +47,11 @@ type programChecker struct {
 }
 
 type watched struct {
-	ports    []portOf
-	since    time.Time
-	due      time.Time
-	pause    time.Duration
-	verdict  programming
-	checking bool
+	ports   []portOf
+	good    time.Time // since when it may look unprogrammed without being judged so
+	due     time.Time
+	verdict programming
+	lapsed  bool // the last look failed
 }
 
 func newProgramChecker(look func(context.Context, netip.Addr, portOf) (bool, error), changed func([]netip.Addr)) *programChecker {
@@ -81,10 +80,10 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 		return
 	}
 	if w == nil {
-		w = &watched{since: c.now()}
+		w = &watched{}
 		c.watched[addr] = w
 	}
-	w.ports, w.due, w.pause = ports, c.now(), firstRecheck
+	w.ports, w.good, w.due = ports, c.now(), c.now()
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -146,10 +145,10 @@ func (c *programChecker) untilDue() time.Duration {
 	for _, w := range c.watched {
 		wait = min(wait, w.due.Sub(now))
 	}
-	return max(wait, time.Millisecond)
+	return max(wait, checkRound)
 }
 
-// checkDue checks the due addresses, some at a time, and reports those whose verdict has changed.
+// checkDue checks the due addresses and reports those whose verdict has changed.
 func (c *programChecker) checkDue(ctx context.Context) {
 	c.mu.Lock()
 	now, due := c.now(), map[netip.Addr][]portOf{}
@@ -159,22 +158,12 @@ func (c *programChecker) checkDue(ctx context.Context) {
 		}
 	}
 	c.mu.Unlock()
-	slots := make(chan struct{}, checksAtOnce)
-	var wg sync.WaitGroup
 	var changed []netip.Addr
-	var mu sync.Mutex
-	for a, ports := range maps.All(due) {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if c.judge(a, c.check(ctx, a, ports)) {
-				mu.Lock()
-				changed = append(changed, a)
-				mu.Unlock()
-			}
-		})
+	for a, ports := range due {
+		if c.judge(a, c.check(ctx, a, ports)) {
+			changed = append(changed, a)
+		}
 	}
-	wg.Wait()
 	if len(changed) > 0 && ctx.Err() == nil {
 		c.changed(changed)
 	}
@@ -199,16 +188,18 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 	if w == nil {
 		return false
 	}
-	now, old := c.now(), w.verdict
+	now, old, pause := c.now(), w.verdict, quickRecheck
+	if !ok && old == programmed && !w.lapsed {
+		// The first look that fails since a good one, perhaps long ago: the grace begins here.
+		w.good = now
+	}
+	w.lapsed = !ok
 	switch {
 	case ok:
-		w.verdict, w.pause = programmed, steadyRecheck
-	case now.Sub(w.since) >= programmingGrace:
-		w.verdict = notProgrammed
-		w.pause = min(2*w.pause, steadyRecheck)
-	default:
-		w.pause = min(2*w.pause, programmingGrace/4)
+		w.verdict, w.good, pause = programmed, now, steadyRecheck
+	case now.Sub(w.good) >= programmingGrace:
+		w.verdict, pause = notProgrammed, slowRecheck
 	}
-	w.due = now.Add(w.pause/2 + rand.N(w.pause))
+	w.due = now.Add(pause/2 + rand.N(pause))
 	return w.verdict != old
 }

@@ -180,7 +180,8 @@ func (p *parts) assemble(life context.Context) {
 	self := p.cfg.NodeName
 	api := p.clients.Fairlead.FairleadV1alpha1()
 	recorder := p.startEvents(life)
-	gates := newGateKeeper(p.cfg.KubeProxyHealthz, nil, p.box.poke)
+	loop, stopLoop := context.WithCancel(life)
+	gates := newGateKeeper(p.cfg.KubeProxyHealthz, p.programChecker(loop), p.box.poke)
 	p.agent = &agent{
 		self:    self,
 		machine: ownership.New(machineOptions(p.cfg, time.Now())),
@@ -199,7 +200,6 @@ func (p *parts) assemble(life context.Context) {
 		urgent:  make(chan struct{}, 1),
 	}
 	p.agent.hosts = newHostWatch(p.reporter.hurry)
-	loop, stopLoop := context.WithCancel(life)
 	p.stopLoop, p.loopEnd = stopLoop, make(chan struct{})
 	p.tasks.Go(func() {
 		defer close(p.loopEnd)
@@ -215,6 +215,16 @@ func (p *parts) assemble(life context.Context) {
 	p.tasks.Go(func() { p.agent.flusher.run(life) })
 	p.tasks.Go(func() { p.watchGateway(loop).run(loop) })
 	p.box.poke()
+}
+
+// programChecker makes what looks whether kube-proxy has programmed an address; nil where there is no kube-proxy.
+func (p *parts) programChecker(loop context.Context) *programChecker {
+	if p.cfg.KubeProxyHealthz == "" {
+		return nil
+	}
+	return newProgramChecker(looksForwarded, func(addrs []netip.Addr) {
+		p.agent.do(loop, func() { p.agent.lookedAt(loop, addrs) })
+	})
 }
 
 // write runs what writes to the API server until ctx is done.
