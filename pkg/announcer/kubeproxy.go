@@ -5,15 +5,14 @@ package announcer
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 )
 
 // proxyHealth is the body of kube-proxy's health check. lastUpdated equals currentTime while no update waits for longer
-// than kube-proxy allows itself.
+// than kube-proxy allows itself; both are in the form of Go's time.Time.String.
 type proxyHealth struct {
-	LastUpdated  time.Time `json:"lastUpdated"`
-	CurrentTime  time.Time `json:"currentTime"`
-	NodeEligible *bool     `json:"nodeEligible"`
+	LastUpdated  string `json:"lastUpdated"`
+	CurrentTime  string `json:"currentTime"`
+	NodeEligible *bool  `json:"nodeEligible"`
 }
 
 // healthy judges an answer of kube-proxy's health check.
@@ -25,5 +24,5 @@ func healthy(status int, body []byte) bool {
 	if err := json.Unmarshal(body, &h); err != nil {
 		return false
 	}
-	return h.NodeEligible != nil && !*h.NodeEligible && !h.LastUpdated.IsZero() && h.LastUpdated.Equal(h.CurrentTime)
+	return h.NodeEligible != nil && !*h.NodeEligible && h.LastUpdated != "" && h.LastUpdated == h.CurrentTime
 }

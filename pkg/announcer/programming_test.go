@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// withChecker runs a checker in virtual time against a kube-proxy that answers as forwarding says.
+func withChecker(t *testing.T, f func(c *programChecker, forwarding *atomic.Bool, looks *atomic.Int32)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var forwarding atomic.Bool
+		var looks atomic.Int32
+		c := newProgramChecker(func(context.Context, netip.Addr, portOf) (bool, error) {
+			looks.Add(1)
+			return forwarding.Load(), nil
+		}, func([]netip.Addr) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); c.run(ctx) }()
+		f(c, &forwarding, &looks)
+		cancel()
+		<-done
+	})
+}
+
+func claims(protocols ...corev1.Protocol) []v1alpha1.ServiceClaim {
+	var out []v1alpha1.ServiceClaim
+	for i, p := range protocols {
+		out = append(out, v1alpha1.ServiceClaim{Name: string(p), Ports: []v1alpha1.ServicePort{{Protocol: p, Port: int32(80 + i)}}})
+	}
+	return out
+}
+
+func TestVerdictFollowsKubeProxy(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.100")
+	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
+		expect := func(after time.Duration, want programming, why string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if got := c.state(vip); got != want {
+				t.Errorf("%s: verdict %d, want %d", why, got, want)
+			}
+		}
+		c.watch(vip, claims(corev1.ProtocolTCP))
+		expect(time.Second, programmingUnknown, "kube-proxy may need a second")
+		expect(time.Second, notProgrammed, "after the grace")
+		forwarding.Store(true)
+		expect(2*time.Second, programmed, "kube-proxy has followed late")
+		forwarding.Store(false)
+		expect(100*time.Millisecond, programmed, "nobody has looked again")
+		expect(2*steadyRecheck+programmingGrace, notProgrammed, "rules lost")
+	})
+}
+
+func TestNewPortsKeepTheVerdictForTheGrace(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.100")
+	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
+		forwarding.Store(true)
+		c.watch(vip, claims(corev1.ProtocolTCP))
+		synctest.Wait()
+		forwarding.Store(false)
+		c.watch(vip, claims(corev1.ProtocolTCP, corev1.ProtocolUDP))
+		time.Sleep(programmingGrace - 200*time.Millisecond)
+		synctest.Wait()
+		if got := c.state(vip); got != programmed {
+			t.Errorf("verdict %d while kube-proxy programs a new port", got)
+		}
+	})
+}
+
+func TestAddressesAreNotCheckedTooOften(t *testing.T) {
+	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, looks *atomic.Int32) {
+		forwarding.Store(true)
+		c.watch(netip.MustParseAddr("10.0.0.100"), claims(corev1.ProtocolTCP))
+		time.Sleep(10 * time.Minute)
+		if n := looks.Load(); n < 20 || n > 90 {
+			t.Errorf("%d looks in ten minutes, want one in %v", n, steadyRecheck)
+		}
+		c.forget(netip.MustParseAddr("10.0.0.100"))
+		before := looks.Load()
+		time.Sleep(10 * time.Minute)
+		if n := looks.Load() - before; n > 1 {
+			t.Errorf("%d looks at a forgotten address", n)
+		}
+	})
+}
+
+func TestWhatCannotBeCheckedCountsAsProgrammed(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.100")
+	for _, tc := range []struct {
+		name     string
+		services []v1alpha1.ServiceClaim
+		err      error
+	}{
+		{"SCTP only", claims(corev1.ProtocolSCTP), nil},
+		{"a reservation without Services", nil, nil},
+		{"the kernel cannot be asked", claims(corev1.ProtocolTCP), errors.New("no conntrack")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newProgramChecker(func(context.Context, netip.Addr, portOf) (bool, error) { return false, tc.err }, func([]netip.Addr) {})
+			c.watch(vip, tc.services)
+			c.checkDue(t.Context())
+			if got := c.state(vip); got != programmed {
+				t.Errorf("verdict %d", got)
+			}
+		})
+	}
+}
