@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
+)
+
+// need says what lab a benchmark runs in. Benchmarks with equal needs share one.
+type need struct {
+	nodes    int  // 0: no lab
+	backends bool // a pod on each node, and a Service with an address of the segment
+	bare     bool // the product's objects only: the benchmark starts what it measures
+}
+
+// cluster is a lab with the product in it.
+type cluster struct {
+	need
+	lab      *lab.Lab
+	kube     kubernetes.Interface
+	fairlead versioned.Interface
+	service  *target // where need.backends
+	ccm      *lab.Process
+	crashes  map[string][]crash // that were measured, by pressure
+	crashed  map[string]bool    // nodes, since the controller manager started
+}
+
+// startCluster brings up a lab and, unless it is to be bare, the product.
+func startCluster(ctx context.Context, n need, o options, say func(string, ...any)) (*cluster, error) {
+	say("bringing up a lab of %d nodes", n.nodes)
+	l, err := lab.Start(ctx, lab.Config{Nodes: n.nodes, LogDir: o.logs, Progress: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{need: n, lab: l, crashes: map[string][]crash{}, crashed: map[string]bool{}}
+	if err := c.populate(ctx, say); err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *cluster) populate(ctx context.Context, say func(string, ...any)) error {
+	if err := c.connect(); err != nil {
+		return err
+	}
+	if err := c.lab.ApplyManifests(ctx); err != nil {
+		return err
+	}
+	if !c.bare {
+		say("starting the product")
+		if err := c.startCCM(ctx); err != nil {
+			return err
+		}
+		if err := c.lab.StartAnnouncers(ctx); err != nil {
+			return err
+		}
+		if err := c.awaitAnnouncers(ctx); err != nil {
+			return err
+		}
+	}
+	if !c.backends {
+		return nil
+	}
+	say("starting a pod on each node")
+	return c.startBackends(ctx)
+}
+
+func (c *cluster) startCCM(ctx context.Context) (err error) {
+	c.ccm, err = c.lab.StartCCM(ctx, "ccm", lab.CCMOptions{})
+	return err
+}
+
+// restartCCM replaces the controller manager by a new one, which need not wait for the old one's lease to end.
+func (c *cluster) restartCCM(ctx context.Context) error {
+	const name = "fairlead-cloud-controller-manager"
+	c.ccm.Kill()
+	leases := c.kube.CoordinationV1().Leases("fairlead-system")
+	if err := leases.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("deleting the lease %s: %w", name, err)
+	}
+	if err := c.startCCM(ctx); err != nil {
+		return err
+	}
+	return lab.Eventually(ctx, "the new controller manager to lead", func(ctx context.Context) (bool, string, error) {
+		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, "there is no lease", nil
+		}
+		return err == nil && lease.Spec.HolderIdentity != nil, "the lease has no holder", err
+	})
+}
+
+// connect makes clients without a limit of their own. The one of core objects speaks protobuf, as controllers do.
+func (c *cluster) connect() error {
+	core := c.lab.RESTConfig()
+	core.ContentType = "application/vnd.kubernetes.protobuf"
+	core.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	kube, err := kubernetes.NewForConfig(rest.AddUserAgent(core, "bench"))
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	fairlead, err := versioned.NewForConfig(rest.AddUserAgent(c.lab.RESTConfig(), "bench"))
+	if err != nil {
+		return fmt.Errorf("making a client of the product's objects: %w", err)
+	}
+	c.kube, c.fairlead = kube, fairlead
+	return nil
+}
+
+// stop removes the lab. A nil cluster has none.
+func (c *cluster) stop() {
+	if c == nil {
+		return
+	}
+	if err := c.lab.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: removing the lab:", err)
+	}
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fairlead-io/fairlead/e2e/lab"
+)
+
+const (
+	// before is how long a probe runs before the fault.
+	before = time.Second
+	// quiet is how long no request must fail before a fault counts as over.
+	quiet = 3 * time.Second
+	// giveUp bounds the wait for that; Kubernetes alone takes 50 s to notice a dead node.
+	giveUp = 90 * time.Second
+)
+
+// pressure is what else the machine does.
+type pressure bool
+
+const (
+	idle   pressure = false
+	loaded pressure = true // one busy loop for each core, beside everything else
+)
+
+// crash is what a client saw of one node's crash.
+type crash struct {
+	gap       time.Duration // longest time without an answer
+	unsettled time.Duration // from the crash to the last request that failed
+	settled   bool          // requests had stopped to fail when the wait ended
+	failed    int
+	asked     int
+}
+
+// failover crashes the node that announces the address while a client opens a new connection each 10 ms.
+func failover(p pressure) func(context.Context, *env) (figure, error) {
+	return func(ctx context.Context, e *env) (figure, error) {
+		var err error
+		if p == loaded {
+			var free func()
+			if free, err = e.press(); err != nil {
+				return figure{}, err
+			}
+			defer free()
+		}
+		crashes, err := e.crashRuns(ctx, p, 10)
+		if err != nil {
+			return figure{}, err
+		}
+		var gaps, failed []float64
+		for _, one := range crashes {
+			gaps, failed = append(gaps, milliseconds(one.gap)), append(failed, float64(one.failed))
+		}
+		f := summarize("ms", gaps, true).with("nodes", e.nodes).with("loaded", bool(p)).with("failed_median", quantile(failed, 0.5))
+		return f, nil
+	}
+}
+
+// recovery tells of the same crashes when the last request failed: also those count that went to endpoints on the node.
+func recovery(ctx context.Context, e *env) (figure, error) {
+	crashes, err := e.crashRuns(ctx, idle, 10)
+	if err != nil {
+		return figure{}, err
+	}
+	var took []float64
+	unsettled := 0
+	for _, one := range crashes {
+		took = append(took, milliseconds(one.unsettled))
+		if !one.settled {
+			unsettled++
+		}
+	}
+	return summarize("ms", took, true).with("nodes", e.nodes).with("never_settled", unsettled), nil
+}
+
+// crashRuns crashes nodes, once for all benchmarks that look at the same runs.
+func (e *env) crashRuns(ctx context.Context, p pressure, own int) ([]crash, error) {
+	key := fmt.Sprint(p)
+	if known := e.crashes[key]; known != nil {
+		return known, nil
+	}
+	var all []crash
+	for i := range e.runsOr(own) {
+		one, err := e.crashOwner(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("run %d: %w", i+1, err)
+		}
+		all = append(all, one)
+		e.say("run %d: %d ms without an answer, %d of %d requests failed, the last after %d ms", i+1,
+			one.gap.Milliseconds(), one.failed, one.asked, one.unsettled.Milliseconds())
+	}
+	e.crashes[key] = all
+	return all, nil
+}
+
+// crashOwner crashes the node that announces the address, watches until requests have stopped to fail, and restores it.
+func (e *env) crashOwner(ctx context.Context) (crash, error) {
+	if err := e.awaitSteady(ctx); err != nil {
+		return crash{}, err
+	}
+	owner, err := e.owner(ctx)
+	if err != nil {
+		return crash{}, err
+	}
+	watch := e.watchGap
+	if e.selected["l2_recovery"] {
+		watch = e.watchFault
+		if err := e.forgetDeath(ctx, owner); err != nil {
+			return crash{}, err
+		}
+	}
+	one, err := watch(ctx, func() error { return e.lab.CrashNode(owner) })
+	if err != nil {
+		return crash{}, err
+	}
+	return one, e.lab.RestoreNode(ctx, owner)
+}
+
+// forgetDeath starts the controller manager anew if the node has crashed before: it keeps quiet for ten minutes about a
+// node that came back, and what is measured is a node that fails for the first time.
+func (e *env) forgetDeath(ctx context.Context, node string) error {
+	if !e.crashed[node] {
+		e.crashed[node] = true
+		return nil
+	}
+	e.crashed = map[string]bool{node: true}
+	return e.restartCCM(ctx)
+}
+
+// watchGap probes the address from before a fault until the address has had time to move.
+func (c *cluster) watchGap(ctx context.Context, fault func() error) (crash, error) {
+	return c.observe(ctx, fault, func(moment time.Time, seen lab.Attempts) bool {
+		late := seen.Since(time.Now().Add(-quiet / 3))
+		return time.Since(moment) > quiet && late.Failures() < len(late)
+	})
+}
+
+// watchFault probes the address from before a fault until no request has failed for a while.
+func (c *cluster) watchFault(ctx context.Context, fault func() error) (crash, error) {
+	return c.observe(ctx, fault, func(moment time.Time, seen lab.Attempts) bool {
+		return time.Since(moment)-seen.Unsettled(moment) > quiet
+	})
+}
+
+// observe probes the address from before a fault until over says that enough was seen.
+func (c *cluster) observe(ctx context.Context, fault func() error, over func(moment time.Time, seen lab.Attempts) bool) (crash, error) {
+	probe, err := c.lab.ProbeHTTP(ctx, lab.Client, c.service.url(), lab.ProbeOptions{})
+	if err != nil {
+		return crash{}, err
+	}
+	defer probe.Stop()
+	if err := sleep(ctx, before); err != nil {
+		return crash{}, err
+	}
+	moment := time.Now()
+	if err := fault(); err != nil {
+		return crash{}, err
+	}
+	settled := false
+	for !settled && time.Since(moment) < giveUp {
+		if err := sleep(ctx, quiet/3); err != nil {
+			return crash{}, err
+		}
+		settled = over(moment, probe.Attempts())
+	}
+	attempts := probe.Stop()
+	return crash{
+		gap: attempts.LongestGap(), unsettled: attempts.Unsettled(moment), settled: settled,
+		failed: attempts.Failures(), asked: len(attempts),
+	}, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
