@@ -39,46 +39,29 @@ type ARPCapture struct {
 
 // CaptureARP starts a capture on a host of the lab. Stop it before the lab.
 func (l *Lab) CaptureARP(host string) (*ARPCapture, error) {
-	h, err := l.host(host)
-	if err != nil {
-		return nil, err
-	}
-	c := &ARPCapture{done: make(chan struct{})}
-	err = h.do(func() error {
-		eth0, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		c.conn, err = packet.Listen(eth0, packet.Raw, int(ethernet.EtherTypeARP), nil)
-		return err
-	})
+	conn, err := l.listenPackets(host, ethernet.EtherTypeARP)
 	if err != nil {
 		return nil, fmt.Errorf("capture ARP on host %q: %w", host, err)
 	}
-	go c.read()
+	c := &ARPCapture{conn: conn, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		readFrames(conn, c.record)
+	}()
 	return c, nil
 }
 
-func (c *ARPCapture) read() {
-	defer close(c.done)
-	buffer := make([]byte, 2048)
-	for {
-		n, _, err := c.conn.ReadFrom(buffer)
-		if err != nil {
-			return // closed by Stop, or the host is gone
-		}
-		var frame ethernet.Frame
-		var p arp.Packet
-		if frame.UnmarshalBinary(buffer[:n]) != nil || p.UnmarshalBinary(frame.Payload) != nil {
-			continue // not ours to judge; real networks carry broken packets too
-		}
-		c.mu.Lock()
-		c.seen = append(c.seen, ARPSeen{
-			Time: time.Now(), Source: frame.Source, Reply: p.Operation == arp.OperationReply,
-			SenderHW: p.SenderHardwareAddr, SenderIP: p.SenderIP, TargetHW: p.TargetHardwareAddr, TargetIP: p.TargetIP,
-		})
-		c.mu.Unlock()
+func (c *ARPCapture) record(frame *ethernet.Frame) {
+	var p arp.Packet
+	if p.UnmarshalBinary(frame.Payload) != nil {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen = append(c.seen, ARPSeen{
+		Time: time.Now(), Source: frame.Source, Reply: p.Operation == arp.OperationReply,
+		SenderHW: p.SenderHardwareAddr, SenderIP: p.SenderIP, TargetHW: p.TargetHardwareAddr, TargetIP: p.TargetIP,
+	})
 }
 
 // Seen returns the packets so far whose sender claims the address; all packets for the zero Addr.

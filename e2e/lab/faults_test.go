@@ -29,6 +29,7 @@ func TestFaults(t *testing.T) {
 	t.Run("readiness", func(t *testing.T) { testReadiness(t, l, url("n3"), pods[1]) })
 	t.Run("the API server away and back", func(t *testing.T) { testAPIServerAway(t, l, url("n3")) })
 	t.Run("ARP of another station", func(t *testing.T) { testARP(t, l) })
+	t.Run("NDP of another station", func(t *testing.T) { testNDP(t, l) })
 	t.Run("power off and on", func(t *testing.T) { testPowerOff(t, l, url("n3")) })
 	t.Run("crash and return", func(t *testing.T) { testCrash(t, l, url("n3")) })
 }
@@ -166,6 +167,34 @@ func testARP(t *testing.T, l *Lab) {
 		t.Errorf("the client still has %s for %s (%v)", known, addr, err)
 	}
 	if err := l.RemoveAddress("intruder", netip.PrefixFrom(addr, 24)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// testNDP is testARP for IPv6; it uses the station that testARP has added.
+func testNDP(t *testing.T, l *Lab) {
+	ctx := t.Context()
+	addr := l.Pool6().First
+	if err := l.AddAddress("intruder", netip.PrefixFrom(addr, 64)); err != nil {
+		t.Fatal(err)
+	}
+	capture, err := l.CaptureNDP(Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer capture.Stop()
+	if _, err := l.HTTPGet(ctx, Client, "http://["+addr.String()+"]"); err == nil {
+		t.Error("somebody answers HTTP at the intruder's address")
+	}
+	mac, err := l.MAC("intruder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	Await(ctx, t, "the advertisement in the capture", func(context.Context) (bool, string, error) {
+		seen := capture.Seen(addr)
+		return len(seen) == 1 && seen[0].Solicited && seen[0].TargetHW.String() == mac.String(), fmt.Sprint(seen), nil
+	})
+	if err := l.RemoveAddress("intruder", netip.PrefixFrom(addr, 64)); err != nil {
 		t.Fatal(err)
 	}
 }
