@@ -52,14 +52,15 @@ type agent struct {
 	calls chan func() // run by the loop, in order
 	tasks sync.WaitGroup
 
-	vips    map[string]*address
-	byAddr  map[netip.Addr]*address
-	alive   []string // other members that are alive, sorted
-	voters  []string // sorted
-	view    nodeView
-	seeds   map[string]netip.AddrPort
-	drain   bool
-	settled bool
+	vips      map[string]*address
+	byAddr    map[netip.Addr]*address
+	alive     []string // other members that are alive, sorted
+	voters    []string // sorted
+	view      nodeView
+	seeds     map[string]netip.AddrPort
+	drain     bool
+	settled   bool
+	recountAt time.Time
 	// announcing counts the addresses that the speaker answers for.
 	announcing int
 	// gateChanged are addresses whose gate the machine has not been told.
@@ -102,6 +103,7 @@ func (a *agent) run(ctx context.Context) {
 		case <-timer.C:
 			a.step(ctx, ownership.Tick{})
 		}
+		a.recount(ctx)
 		a.settle(ctx)
 		a.publish()
 		timer.Reset(a.untilNext())

@@ -12,8 +12,9 @@
 //
 // A majority is counted among the nodes that have an Announcer object. The object belongs to its Node (ownerReference),
 // so it goes when the Node is deleted, by the garbage collector or earlier by the cloud controller manager; that is how
-// a removed node leaves the voters. An agent that ends on request marks its object Ready=False, reason Stopped, and is
-// not counted until it is back: it holds nothing, and removing the agent from half of the nodes must not silence the rest.
+// a removed node leaves the voters. An agent that ends on request marks its object Ready=False, reason Stopped, and after
+// a minute is not counted until it is back: it holds nothing, and removing the agent from half of the nodes must not
+// silence the rest for good.
 //
 // The package must not parse annotations of Services.
 package announcer

@@ -25,7 +25,7 @@ func (a *agent) countMembers(ctx context.Context) {
 			alive = append(alive, m.Name)
 		}
 	}
-	votes := voters(a.objects.announcers())
+	votes := voters(a.objects.announcers(), a.now())
 	if a.alive != nil && slices.Equal(alive, a.alive) && slices.Equal(votes, a.voters) {
 		return
 	}
@@ -37,6 +37,17 @@ func (a *agent) countMembers(ctx context.Context) {
 			"members", len(alive)+1, "voters", len(votes))
 	}
 }
+
+// recount looks now and then whether somebody has been stopped for long enough to vote no more.
+func (a *agent) recount(ctx context.Context) {
+	if now := a.now(); a.objects.synced() && now.After(a.recountAt) {
+		a.recountAt = now.Add(recountInterval)
+		a.countMembers(ctx)
+	}
+}
+
+// recountInterval between two looks.
+const recountInterval = 5 * time.Second
 
 // lookAtAnnouncers follows the cluster's Announcer objects: where the others are, who votes, and whose stations they are.
 func (a *agent) lookAtAnnouncers(ctx context.Context) {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -37,11 +38,15 @@ func parseAddress(s string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
+// stoppedGrace is how long an agent that was stopped goes on counting: restarting them one after the other changes no
+// majority. It is compared with another node's clock, and needs no precision.
+const stoppedGrace = time.Minute
+
 // voters returns the names that count for a majority, sorted.
-func voters(announcers []*v1alpha1.Announcer) []string {
+func voters(announcers []*v1alpha1.Announcer, now time.Time) []string {
 	var out []string
 	for _, a := range announcers {
-		if !stopped(a) {
+		if !stopped(a, now) {
 			out = append(out, a.Name)
 		}
 	}
@@ -49,9 +54,10 @@ func voters(announcers []*v1alpha1.Announcer) []string {
 	return out
 }
 
-func stopped(a *v1alpha1.Announcer) bool {
+func stopped(a *v1alpha1.Announcer, now time.Time) bool {
 	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
-	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == reasonStopped
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == reasonStopped &&
+		now.Sub(c.LastTransitionTime.Time) >= stoppedGrace
 }
 
 // gossipSeeds returns where the other agents are to be found, by node name. Those that have stopped are among them: they

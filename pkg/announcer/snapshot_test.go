@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+func TestVotersAreThoseThatMayComeBackSoon(t *testing.T) {
+	announcer := func(name, reason string, status metav1.ConditionStatus, ago time.Duration) *v1alpha1.Announcer {
+		return &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1alpha1.AnnouncerStatus{
+			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status, Reason: reason,
+				LastTransitionTime: metav1.NewTime(testTime().Add(-ago))}},
+		}}
+	}
+	got := voters([]*v1alpha1.Announcer{
+		announcer("up", "TakingPart", metav1.ConditionTrue, time.Hour),
+		announcer("restarting", reasonStopped, metav1.ConditionFalse, 10*time.Second),
+		announcer("removed", reasonStopped, metav1.ConditionFalse, 2*time.Minute),
+		announcer("cut-off", "Minority", metav1.ConditionFalse, time.Hour),
+		{ObjectMeta: metav1.ObjectMeta{Name: "new"}},
+	}, testTime())
+	if want := []string{"cut-off", "new", "restarting", "up"}; !slices.Equal(got, want) {
+		t.Errorf("voters %v, want %v", got, want)
+	}
+}
+
+func TestSignsOfDraining(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		node corev1.Node
+		want bool
+	}{
+		{"none", corev1.Node{}, false},
+		{"cordoned only", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, false},
+		{"annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{drainKey: "true"}}}, true},
+		{"label", corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{drainKey: "true"}}}, true},
+		{"annotation false", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{drainKey: "false"}}}, false},
+		{"autoscaler", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: autoscalerTaint}}}}, true},
+		{"out of service", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}}}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if _, got := draining(&tc.node); got != tc.want {
+				t.Errorf("draining: %v", got)
+			}
+		})
+	}
+}
