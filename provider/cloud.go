@@ -56,13 +56,16 @@ func (c *Cloud) Initialize(_ cloudprovider.ControllerClientBuilder, stop <-chan 
 // asked for here, and started by it after every controller has asked.
 func (c *Cloud) SetInformers(factory informers.SharedInformerFactory) {
 	c.balancers = loadbalancer.New(loadbalancer.Config{
-		Client:             c.client,
-		Objects:            c.objects.Fairlead().V1alpha1(),
-		Nodes:              factory.Core().V1().Nodes(),
-		Services:           factory.Core().V1().Services(),
-		Namespaces:         factory.Core().V1().Namespaces(),
-		EndpointSlices:     factory.Discovery().V1().EndpointSlices(),
-		IgnoreExcludeLabel: c.config.Nodes.ExcludeLabel == cloudconfig.ExcludeLabelIgnore,
+		Client:         c.client,
+		Objects:        c.objects.Fairlead().V1alpha1(),
+		Nodes:          factory.Core().V1().Nodes(),
+		Services:       factory.Core().V1().Services(),
+		Namespaces:     factory.Core().V1().Namespaces(),
+		EndpointSlices: factory.Discovery().V1().EndpointSlices(),
+		Rules: loadbalancer.NodeRules{
+			IgnoreExcludeLabel: c.config.Nodes.ExcludeLabel == cloudconfig.ExcludeLabelIgnore,
+			LeaveOnCordon:      c.config.Nodes.LeaveOnCordon,
+		},
 	})
 	c.instances = &instances{config: c.config, announcers: c.objects.Fairlead().V1alpha1().Announcers().Lister()}
 	c.objects.Start(c.stop)

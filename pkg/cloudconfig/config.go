@@ -31,6 +31,10 @@ type Nodes struct {
 	// label taken off.
 	ExcludeLabel ExcludeLabelPolicy `json:"excludeLabel,omitempty"`
 
+	// LeaveOnCordon makes a cordoned node hand over its addresses. Default false: cordoning says that no new pods shall
+	// come, and a node that is cordoned for a while may well go on announcing.
+	LeaveOnCordon bool `json:"leaveOnCordon,omitempty"`
+
 	// DeadNodeEndpoints is MarkNotReady (default) or Leave: whether pods behind LoadBalancer Services are marked not ready
 	// as soon as a majority of announcers has lost their node, rather than when Kubernetes notices.
 	DeadNodeEndpoints DeadNodePolicy `json:"deadNodeEndpoints,omitempty"`

@@ -82,6 +82,7 @@ func New(config Config) *Controller {
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"pool", "state"}),
 	}
+	config.Balancers.NotifyRoom(func() { c.addAllPools(); c.addWaiting() })
 	core := config.Informers.Core().V1()
 	c.watch(core.Services().Informer(), c.serviceHandlers())
 	c.watch(core.Nodes().Informer(), c.nodeHandlers())

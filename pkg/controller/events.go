@@ -70,9 +70,6 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 				c.addClaimants(is, settle)
 				c.add(virtualIPKind, is.Name)
 				c.addAfter(poolKind, is.Spec.Pool, countAfter)
-				if len(is.Spec.Services) < len(was.Spec.Services) || is.Spec.ReservedFor == nil {
-					c.addWaiting()
-				}
 			}
 		},
 		DeleteFunc: func(obj any) {
@@ -82,7 +79,6 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 			}
 			c.addClaimants(vip, 0)
 			c.addAfter(poolKind, vip.Spec.Pool, countAfter)
-			c.addWaiting()
 		},
 	}
 }
@@ -117,9 +113,7 @@ func (c *Controller) addAll() {
 func (c *Controller) poolHandlers() cache.ResourceEventHandler {
 	changed := func(obj any) {
 		if pool, ok := last(obj).(*v1alpha1.AddressPool); ok {
-			c.addAfter(poolKind, pool.Name, 0)
-			c.addAllPools()
-			c.addWaiting()
+			c.addAfter(poolKind, pool.Name, countAfter)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
@@ -150,19 +144,17 @@ func (c *Controller) addAllPools() {
 
 func (c *Controller) nodeHandlers() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { c.addAllPools(); c.addAll() },
+		AddFunc: func(any) { c.addAll() },
 		UpdateFunc: func(before, now any) {
 			was, is := before.(*corev1.Node), now.(*corev1.Node)
-			if !slices.Equal(was.Status.Addresses, is.Status.Addresses) {
-				c.addAllPools()
-			}
 			if !apiequality.Semantic.DeepEqual(was.Labels, is.Labels) ||
-				!apiequality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints) ||
+				!apiequality.Semantic.DeepEqual(was.Annotations, is.Annotations) ||
+				!apiequality.Semantic.DeepEqual(was.Spec, is.Spec) ||
 				(was.DeletionTimestamp == nil) != (is.DeletionTimestamp == nil) {
 				c.addAll()
 			}
 		},
-		DeleteFunc: func(any) { c.addAllPools(); c.addAll() },
+		DeleteFunc: func(any) { c.addAll() },
 	}
 }
 

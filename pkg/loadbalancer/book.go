@@ -43,18 +43,21 @@ func newBook() *book {
 	}
 }
 
-// observe records a VirtualIP as the API server has it. An older version than the one known changes nothing.
-func (b *book) observe(vip *v1alpha1.VirtualIP) {
+// observe records a VirtualIP as the API server has it, and tells whether that leaves room for others: it has fewer claims
+// than before, or is reserved for nobody. An older version than the one known changes nothing.
+func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	addr, ok := address(vip)
 	if !ok {
-		return
+		return false
 	}
+	room = len(vip.Spec.Services) == 0 && vip.Spec.ReservedFor == nil
 	if known := b.vips[vip.Name]; known != nil {
 		if older(vip, known) {
-			return
+			return false
 		}
+		room = room || len(vip.Spec.Services) < len(known.Spec.Services)
 		b.unlink(known)
 	}
 	b.vips[vip.Name] = vip
@@ -63,9 +66,10 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) {
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
 		b.index.Release(addr)
 		b.index.Reserve(addr, Key(reserved.Namespace, reserved.Name), reserved.Until.Time)
-		return
+		return room
 	}
 	b.index.Put(addr, holder(vip))
+	return room
 }
 
 // forget records that a VirtualIP is gone.

@@ -55,7 +55,7 @@ func (r *Reconciler) announcerNodes() []announcerNode {
 	var nodes []announcerNode
 	for _, announcer := range announcers {
 		node, err := r.config.Nodes.Lister().Get(announcer.Name)
-		if err == nil && mayAnnounce(node, r.config.IgnoreExcludeLabel) {
+		if err == nil && mayAnnounce(node, r.config.Rules) {
 			nodes = append(nodes, announcerNode{node: node, interfaces: announcer.Status.Interfaces})
 		}
 	}

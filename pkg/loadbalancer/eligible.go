@@ -16,8 +16,19 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
+// drainKey, as annotation or label with the value true, makes a node hand over all its addresses.
+const drainKey = "fairlead.dev/drain"
+
 // scaleDownTaint is set by the cluster autoscaler on a node that it is about to remove.
 const scaleDownTaint = "ToBeDeletedByClusterAutoscaler"
+
+// NodeRules say which nodes may announce, where operators differ.
+type NodeRules struct {
+	// IgnoreExcludeLabel lets nodes with the label node.kubernetes.io/exclude-from-external-load-balancers announce.
+	IgnoreExcludeLabel bool
+	// LeaveOnCordon makes a cordoned node hand over its addresses.
+	LeaveOnCordon bool
+}
 
 // announcerNode is a node with an agent on it: one that could announce.
 type announcerNode struct {
@@ -25,19 +36,23 @@ type announcerNode struct {
 	interfaces []v1alpha1.NodeInterface
 }
 
-// mayAnnounce tells whether a node may announce at all: the same rules by which the service controller chooses nodes.
-// Readiness is none of them: liveness is for the announcers among themselves to judge, who see it sooner.
-func mayAnnounce(node *corev1.Node, ignoreExcludeLabel bool) bool {
-	if node.DeletionTimestamp != nil {
+// mayAnnounce tells whether a node may announce at all: the rules by which the service controller chooses nodes, and the
+// signs that a node is about to go. Readiness is none of them: liveness is for the announcers among themselves to judge,
+// who see it sooner.
+func mayAnnounce(node *corev1.Node, rules NodeRules) bool {
+	if node.DeletionTimestamp != nil || rules.LeaveOnCordon && node.Spec.Unschedulable ||
+		node.Annotations[drainKey] == "true" || node.Labels[drainKey] == "true" {
 		return false
 	}
-	if value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]; ok && !ignoreExcludeLabel {
+	if value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]; ok && !rules.IgnoreExcludeLabel {
 		// The service controller reads "false" as included, and anything else as excluded.
 		if excluded, err := strconv.ParseBool(value); err != nil || excluded {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool { return taint.Key == scaleDownTaint })
+	return !slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
+		return taint.Key == scaleDownTaint || taint.Key == corev1.TaintNodeOutOfService
+	})
 }
 
 // eligible returns the names of the nodes that may own an address on layer 2, sorted. withEndpoints, where not nil, are

@@ -46,6 +46,7 @@ func (r *Reconciler) PoolReport(name string) PoolReport {
 // refreshPools reads all pools anew. It runs in the informers' goroutines, two of which may call it at once: the lock is
 // held to the end, so that the later reading wins.
 func (r *Reconciler) refreshPools() {
+	defer r.signalRoom()
 	r.pools.mu.Lock()
 	defer r.pools.mu.Unlock()
 	pools, err := r.config.Objects.AddressPools().Lister().List(labels.Everything())

@@ -35,8 +35,7 @@ type Config struct {
 	Services       coreinformers.ServiceInformer
 	Namespaces     coreinformers.NamespaceInformer
 	EndpointSlices discoveryinformers.EndpointSliceInformer
-	// IgnoreExcludeLabel lets nodes with the label node.kubernetes.io/exclude-from-external-load-balancers announce.
-	IgnoreExcludeLabel bool
+	Rules          NodeRules
 }
 
 // Reconciler makes the VirtualIPs of Services what the Services ask for. Its methods are safe for concurrent use; calls
@@ -55,6 +54,7 @@ type Reconciler struct {
 
 	mu      sync.Mutex
 	waiting map[string]bool
+	room    func()
 }
 
 // New returns a Reconciler and registers its handlers with the informers.
@@ -65,7 +65,16 @@ func New(config Config) *Reconciler {
 		metrics: newAllocationMetrics(),
 		waiting: map[string]bool{},
 	}
-	r.watch(config.Objects.VirtualIPs().Informer(), handlers(r.book.observe, r.book.forget))
+	r.watch(config.Objects.VirtualIPs().Informer(), handlers(
+		func(vip *v1alpha1.VirtualIP) {
+			if r.book.observe(vip) {
+				r.signalRoom()
+			}
+		},
+		func(vip *v1alpha1.VirtualIP) {
+			r.book.forget(vip)
+			r.signalRoom()
+		}))
 	changed := func(any) { r.refreshPools() }
 	r.watch(config.Objects.AddressPools().Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
@@ -81,6 +90,23 @@ func New(config Config) *Reconciler {
 	r.synced = append(r.synced, config.Objects.Announcers().Informer().HasSynced, config.Services.Informer().HasSynced,
 		config.Namespaces.Informer().HasSynced, config.EndpointSlices.Informer().HasSynced)
 	return r
+}
+
+// NotifyRoom has f called whenever Services that wait may find an address: after a pool changed or an address was given
+// up, once that is known here. f must not block.
+func (r *Reconciler) NotifyRoom(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.room = f
+}
+
+func (r *Reconciler) signalRoom() {
+	r.mu.Lock()
+	f := r.room
+	r.mu.Unlock()
+	if f != nil {
+		f()
+	}
 }
 
 // watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.

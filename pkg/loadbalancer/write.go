@@ -112,7 +112,9 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 		}
 		written, err := client.Update(ctx, changed, metav1.UpdateOptions{})
 		if err == nil {
-			r.book.observe(written)
+			if r.book.observe(written) {
+				r.signalRoom()
+			}
 			vip = written
 			return nil
 		}
