@@ -124,5 +124,5 @@ func (g *groups) close() {
 // noIPv6 says whether err means that IPv6 is off on the link: announcing goes
 // on without groups, and reaches whom it reaches.
 func noIPv6(err error) bool {
-	return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV)
+	return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EINVAL)
 }
