@@ -36,12 +36,14 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 			return figure{}, err
 		}
 		var product, reference, share []float64
-		for round := range e.runsOr(rounds) {
-			limit, err := e.round(ctx, n, e.createReference)
+		spent := [2]map[string]time.Duration{{}, {}}
+		runs := e.runsOr(rounds)
+		for round := range runs {
+			limit, err := e.round(ctx, n, spent[0], e.createReference)
 			if err != nil {
 				return figure{}, fmt.Errorf("reference: %w", err)
 			}
-			rate, err := e.round(ctx, n, e.createService)
+			rate, err := e.round(ctx, n, spent[1], e.createService)
 			if err != nil {
 				return figure{}, err
 			}
@@ -50,12 +52,25 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 		}
 		f := summarize("services/s", product, false)
 		return f.with("services", n).with("creators", creators).with("per_s", f.Median).
-			with("reference_per_s", quantile(reference, 0.5)).with("share_of_limit", quantile(share, 0.5)), nil
+			with("reference_per_s", quantile(reference, 0.5)).with("share_of_limit", quantile(share, 0.5)).
+			with("reference_cpu_ms_each", perService(spent[0], n*runs)).with("cpu_ms_each", perService(spent[1], n*runs)), nil
 	}
 }
 
-// round lets create make n Services and returns how many per second had an address, as a watcher saw it.
-func (e *env) round(ctx context.Context, n int, create func(ctx context.Context, i int) error) (float64, error) {
+// perService returns the CPU milliseconds that each program spent on a Service.
+func perService(spent map[string]time.Duration, services int) map[string]float64 {
+	each := map[string]float64{}
+	for program, used := range spent {
+		if ms := rounded(milliseconds(used) / float64(services)); ms >= 0.1 {
+			each[program] = ms
+		}
+	}
+	return each
+}
+
+// round lets create make n Services and returns how many per second had an address, as a watcher saw it. What each program
+// of the lab spent in that time is added to spent.
+func (e *env) round(ctx context.Context, n int, spent map[string]time.Duration, create func(ctx context.Context, i int) error) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	seen, err := watchArrivals(ctx, e.kube, benchNamespace)
@@ -63,6 +78,10 @@ func (e *env) round(ctx context.Context, n int, create func(ctx context.Context,
 		return 0, err
 	}
 	defer seen.close()
+	before, err := e.labCPU()
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	if err := parallel(n, func(i int) error { return create(ctx, i) }); err != nil {
 		return 0, err
@@ -70,6 +89,13 @@ func (e *env) round(ctx context.Context, n int, create func(ctx context.Context,
 	at, err := seen.await(ctx, n)
 	if err != nil {
 		return 0, err
+	}
+	after, err := e.labCPU()
+	if err != nil {
+		return 0, err
+	}
+	for program, used := range after {
+		spent[program] += used - before[program]
 	}
 	last := start
 	for _, when := range at {
