@@ -70,8 +70,16 @@ func (c *Controller) warn(before, now *v1alpha1.AddressPool) {
 		was := meta.FindStatusCondition(before.Status.Conditions, condition.Type)
 		bad := condition.Reason == reasonInvalid || condition.Reason == reasonOverlap || condition.Reason == reasonFull
 		if bad && (was == nil || was.Reason != condition.Reason || was.Message != condition.Message && condition.Reason != reasonFull) {
-			c.config.Events.Event(now, corev1.EventTypeWarning, condition.Reason, condition.Message)
+			c.config.Events.Event(reference(now), corev1.EventTypeWarning, condition.Reason, condition.Message)
 		}
+	}
+}
+
+// reference names a pool in an event. The recorder cannot do so itself: its scheme has the types of Kubernetes only.
+func reference(pool *v1alpha1.AddressPool) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "AddressPool",
+		Name: pool.Name, UID: pool.UID, ResourceVersion: pool.ResourceVersion,
 	}
 }
 
