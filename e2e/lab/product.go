@@ -55,7 +55,10 @@ func (l *Lab) StartCCM(ctx context.Context, name string, options CCMOptions) (*P
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"--kubeconfig", kubeconfig, "--secure-port", strconv.Itoa(l.nextCCMPort())}
+	args := []string{
+		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
+		"--secure-port", strconv.Itoa(l.nextCCMPort()),
+	}
 	if options.CloudConfig != "" {
 		path := filepath.Join(l.dir, "secrets", name+"-cloud-config.yaml")
 		if err := os.WriteFile(path, []byte(options.CloudConfig), 0o600); err != nil {
