@@ -31,9 +31,10 @@ func newAnnouncer(s Schedule, perSecond int) *announcer {
 	return &announcer{
 		arp: s,
 		ndp: s.forNDP(),
-		// A hundredth of a second's worth at once: less than timers can
-		// tell apart, and no more than a switch buffers.
-		limit: rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/100)),
+		// A twentieth of a second's worth at once: on a busy machine this
+		// goroutine waits that long for its turn, and would otherwise fall
+		// behind its limit just when a node has died.
+		limit: rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/burstsPerSecond)),
 		wake:  make(chan struct{}, 1),
 	}
 }
@@ -109,6 +110,13 @@ func (a *announcer) sendDue(log klog.Logger) time.Duration {
 	}
 }
 
+const (
+	// burstsPerSecond: the limiter saves up this part of a second's worth.
+	burstsPerSecond = 20
+	// leastPause keeps the limit from costing a wake-up per packet.
+	leastPause = 2 * time.Millisecond
+)
+
 // idle is how long to sleep without anything queued; additions wake.
 const idle = time.Hour
 
@@ -131,7 +139,7 @@ func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
 		if r := a.limit.ReserveN(now, 1); r.DelayFrom(now) > 0 {
 			delay := r.DelayFrom(now)
 			r.CancelAt(now)
-			return nil, delay
+			return nil, max(delay, leastPause)
 		}
 		heap.Pop(&a.queue)
 		return e, 0

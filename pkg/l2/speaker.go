@@ -23,7 +23,8 @@ type Config struct {
 	// Schedule of unasked announcements; DefaultSchedule if its Burst is empty.
 	Schedule Schedule
 	// AnnouncementsPerSecond caps unasked announcements over all interfaces;
-	// 25,000 if zero, which brings 10,000 addresses over in 0.4 s.
+	// 25,000 if zero, which brings 10,000 addresses over in 0.4 s. Up to a
+	// twentieth of it may go out at once.
 	AnnouncementsPerSecond int
 	// Probe is the timing of Probe; QuickProbe if zero.
 	Probe ProbeTiming
