@@ -36,7 +36,7 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 			return figure{}, err
 		}
 		var product, reference, share []float64
-		spent := [2]map[string]time.Duration{{}, {}}
+		spent := [2]cost{newCost(), newCost()}
 		runs := e.runsOr(rounds)
 		for round := range runs {
 			limit, err := e.round(ctx, n, spent[0], e.createReference)
@@ -51,26 +51,16 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 			product, reference, share = append(product, rate), append(reference, limit), append(share, rate/limit)
 		}
 		f := summarize("services/s", product, false)
+		f = spent[0].report(f, "reference_", n*runs)
+		f = spent[1].report(f, "", n*runs)
 		return f.with("services", n).with("creators", creators).with("per_s", f.Median).
-			with("reference_per_s", quantile(reference, 0.5)).with("share_of_limit", quantile(share, 0.5)).
-			with("reference_cpu_ms_each", perService(spent[0], n*runs)).with("cpu_ms_each", perService(spent[1], n*runs)), nil
+			with("reference_per_s", quantile(reference, 0.5)).with("share_of_limit", quantile(share, 0.5)), nil
 	}
 }
 
-// perService returns the CPU milliseconds that each program spent on a Service.
-func perService(spent map[string]time.Duration, services int) map[string]float64 {
-	each := map[string]float64{}
-	for program, used := range spent {
-		if ms := rounded(milliseconds(used) / float64(services)); ms >= 0.1 {
-			each[program] = ms
-		}
-	}
-	return each
-}
-
-// round lets create make n Services and returns how many per second had an address, as a watcher saw it. What each program
-// of the lab spent in that time is added to spent.
-func (e *env) round(ctx context.Context, n int, spent map[string]time.Duration, create func(ctx context.Context, i int) error) (float64, error) {
+// round lets create make n Services and returns how many per second had an address, as a watcher saw it. What that cost
+// is added to spent.
+func (e *env) round(ctx context.Context, n int, spent cost, create func(ctx context.Context, i int) error) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	seen, err := watchArrivals(ctx, e.kube, benchNamespace)
@@ -78,7 +68,7 @@ func (e *env) round(ctx context.Context, n int, spent map[string]time.Duration, 
 		return 0, err
 	}
 	defer seen.close()
-	before, err := e.labCPU()
+	before, err := e.cost(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -90,13 +80,11 @@ func (e *env) round(ctx context.Context, n int, spent map[string]time.Duration, 
 	if err != nil {
 		return 0, err
 	}
-	after, err := e.labCPU()
+	after, err := e.cost(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for program, used := range after {
-		spent[program] += used - before[program]
-	}
+	spent.add(before, after)
 	last := start
 	for _, when := range at {
 		if when.After(last) {
