@@ -68,6 +68,7 @@ func newCloud(config *appconfig.CompletedConfig) cloudprovider.Interface {
 		klog.ErrorS(err, "cannot start")
 		klog.FlushAndExit(klog.ExitFlushTimeout, 1)
 	}
+	config.Kubeconfig.Wrap(paceEvents(eventsPerSecond, eventBurst)) // of every client made from here on
 	cloud, err := provider.New(cloudConfig, config.Kubeconfig)
 	if err != nil {
 		klog.ErrorS(err, "cannot start")

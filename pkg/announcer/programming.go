@@ -18,9 +18,12 @@ const (
 	// programmingGrace is how long an address may be new or look unprogrammed before that becomes the verdict:
 	// kube-proxy gets to know it by the Service's status, which is written after the VirtualIP.
 	programmingGrace = 1500 * time.Millisecond
-	// quickRecheck is the pace while kube-proxy is expected to follow, slowRecheck once it has taken too long.
-	quickRecheck = 50 * time.Millisecond
-	slowRecheck  = time.Second
+	// quickRecheck is the first pause while kube-proxy is expected to follow; it doubles up to patientRecheck, so that
+	// thousands of addresses made at once do not have every node look at each all the time. slowRecheck is the pace once
+	// kube-proxy has taken too long.
+	quickRecheck   = 50 * time.Millisecond
+	patientRecheck = 400 * time.Millisecond
+	slowRecheck    = time.Second
 	// steadyRecheck of an address, jittered by half of it. It is long before a takeover that the verdict is needed.
 	steadyRecheck = 15 * time.Second
 	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
@@ -50,6 +53,7 @@ type watched struct {
 	ports   []portOf
 	good    time.Time // since when it may look unprogrammed without being judged so
 	due     time.Time
+	pause   time.Duration // before the next look while kube-proxy is expected to follow
 	verdict programming
 	lapsed  bool // the last look failed
 }
@@ -83,7 +87,7 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 		w = &watched{}
 		c.watched[addr] = w
 	}
-	w.ports, w.good, w.due = ports, c.now(), c.now()
+	w.ports, w.good, w.due, w.pause = ports, c.now(), c.now(), quickRecheck
 	select {
 	case c.wake <- struct{}{}:
 	default:
@@ -188,7 +192,8 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 	if w == nil {
 		return false
 	}
-	now, old, pause := c.now(), w.verdict, quickRecheck
+	now, old, pause := c.now(), w.verdict, w.pause
+	w.pause = min(2*w.pause, patientRecheck)
 	if !ok && old == programmed && !w.lapsed {
 		// The first look that fails since a good one, perhaps long ago: the grace begins here.
 		w.good = now
@@ -196,7 +201,7 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 	w.lapsed = !ok
 	switch {
 	case ok:
-		w.verdict, w.good, pause = programmed, now, steadyRecheck
+		w.verdict, w.good, pause, w.pause = programmed, now, steadyRecheck, quickRecheck
 	case now.Sub(w.good) >= programmingGrace:
 		w.verdict, pause = notProgrammed, slowRecheck
 	}

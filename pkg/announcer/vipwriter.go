@@ -32,9 +32,10 @@ type vipGetter interface {
 const (
 	// statusWriters is how many writes may be under way.
 	statusWriters = 4
-	// statusWritesPerSecond of one node. The API server takes some 400 in all, and the Services that are being
-	// created need them more than we do.
-	statusWritesPerSecond = 50
+	// statusWritesPerSecond of one node, beyond statusBurst at once. The API server takes some 400 in all, and the
+	// Services that are being created need them more than we do.
+	statusWritesPerSecond = 10
+	statusBurst           = 20
 	// statusTimeout of one write.
 	statusTimeout = 5 * time.Second
 )
@@ -60,7 +61,7 @@ func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetr
 	return &vipWriter{
 		self: self, client: client, lister: lister, metrics: m, now: time.Now,
 		queue: workqueue.NewTypedRateLimitingQueue(backoff),
-		pace:  flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusWritesPerSecond),
+		pace:  flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusBurst),
 		facts: map[string]vipFacts{},
 	}
 }

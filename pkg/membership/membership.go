@@ -115,6 +115,7 @@ func memberlistConfig(cfg Config) *memberlist.Config {
 	c.AdvertiseAddr, c.AdvertisePort = cfg.AdvertiseAddr.Addr().String(), int(cfg.AdvertiseAddr.Port())
 	c.ProbeInterval, c.ProbeTimeout = t.ProbeInterval, t.ProbeTimeout
 	c.SuspicionMult = t.SuspicionMult
+	c.EnableCompression = false // it makes small packets no smaller, and costs more than sending them
 	// A node cut off from all who could confirm its suspicions must not take six times as long.
 	c.SuspicionMaxTimeoutMult = 2
 	c.AwarenessMaxMultiplier = 4
