@@ -58,6 +58,7 @@ func (l *Lab) StartCCM(ctx context.Context, name string, options CCMOptions) (*P
 	args := []string{
 		"--kubeconfig", kubeconfig, "--authentication-kubeconfig", kubeconfig, "--authorization-kubeconfig", kubeconfig,
 		"--secure-port", strconv.Itoa(l.nextCCMPort()),
+		"--webhook-secure-port", "0", // its default is the port of the third replica
 	}
 	if options.CloudConfig != "" {
 		path := filepath.Join(l.dir, "secrets", name+"-cloud-config.yaml")
