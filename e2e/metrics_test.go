@@ -87,7 +87,7 @@ func (c *cloud) scrape(ctx context.Context, token string) (string, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the metrics: %s: %s", response.Status, body)
+		return "", fmt.Errorf("reading the metrics: %s: %s", response.Status, body)
 	}
 	return string(body), err
 }

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	cloudproviderapi "k8s.io/cloud-provider/api"
+
+	"github.com/fairlead-io/fairlead/e2e/lab"
+)
+
+func tainted(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
+		return taint.Key == cloudproviderapi.TaintExternalCloudProvider
+	})
+}
+
+func (c *cloud) awaitNode(t *testing.T, name, what string, check func(*corev1.Node) bool) {
+	t.Helper()
+	lab.Await(t.Context(), t, "node "+name+" "+what, func(ctx context.Context) (bool, string, error) {
+		node, err := c.Client().CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		return check(node), fmt.Sprintf("providerID %q, taints %v, addresses %v", node.Spec.ProviderID, node.Spec.Taints, node.Status.Addresses), nil
+	})
+}
+
+func TestNodesAreInitialised(t *testing.T) {
+	t.Parallel()
+	c := sharedCloud(t)
+	for _, name := range c.Nodes() {
+		c.awaitNode(t, name, "to be initialised", func(node *corev1.Node) bool {
+			return !tainted(node) && strings.HasPrefix(node.Spec.ProviderID, "fairlead://") &&
+				node.Labels[corev1.LabelInstanceTypeStable] == "machine" &&
+				slices.Contains(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: c.Addr4(name).String()}) &&
+				slices.Contains(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeHostName, Address: name})
+		})
+	}
+}
+
+func TestGossipKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	c := sharedCloud(t)
+	var made string
+	lab.Await(t.Context(), t, "the gossip key", func(ctx context.Context) (bool, string, error) {
+		secret, err := c.Client().CoreV1().Secrets("fairlead-system").Get(ctx, "fairlead-gossip", metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		made = string(secret.Data["key"])
+		return made != "", "empty", nil
+	})
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(made))
+	if err != nil || len(key) != 32 {
+		t.Errorf("a key of %d bytes, want 32 (%v)", len(key), err)
+	}
+}
+
+// A node whose kubelet has no --node-ip has no address of its own accord: its addresses come from its announcer's report.
+func TestNodeWithoutAddressWaitsForItsInventory(t *testing.T) {
+	c := ownCloud(t, lab.Config{Nodes: 1, NoNodeIP: true})
+	ctx := t.Context()
+	const mine = "the operator's own key"
+	if _, err := c.Client().CoreV1().Secrets("fairlead-system").Patch(ctx, "fairlead-gossip", types.MergePatchType,
+		[]byte(fmt.Sprintf(`{"stringData":{"key":%q}}`, mine)), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	config := `
+apiVersion: config.fairlead.dev/v1alpha1
+kind: CloudConfig
+zones:
+- {zone: rack-1, region: here, cidrs: [10.240.0.0/12]}
+`
+	ccm, err := c.StartCCM(ctx, "ccm", lab.CCMOptions{CloudConfig: config})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lab.Await(ctx, t, "the manager to say what is missing", func(context.Context) (bool, string, error) {
+		return strings.Contains(ccm.Log(), "no address of node n1 is known yet"), "", nil
+	})
+	node, err := c.Client().CoreV1().Nodes().Get(ctx, "n1", metav1.GetOptions{})
+	if err != nil || !tainted(node) {
+		t.Errorf("a node without addresses has lost its taint: %v, %v", node.Spec, err)
+	}
+	report := fmt.Sprintf(`{"status":{"owned":0,"members":1,"interfaces":[{"name":"eth0","up":true,"defaultRoute":true,"addresses":["%s/24","%s/64"]}]}}`,
+		c.Addr4("n1"), c.Addr6("n1"))
+	if err := c.Apply(ctx, `{"apiVersion":"fairlead.dev/v1alpha1","kind":"Announcer","metadata":{"name":"n1"}}`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.fairlead.FairleadV1alpha1().Announcers().Patch(ctx, "n1", types.MergePatchType, []byte(report), metav1.PatchOptions{}, "status"); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitNode(t, "n1", "to be initialised", func(node *corev1.Node) bool {
+		return !tainted(node) && node.Labels[corev1.LabelTopologyZone] == "rack-1" && node.Labels[corev1.LabelTopologyRegion] == "here" &&
+			slices.Contains(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: c.Addr4("n1").String()}) &&
+			slices.Contains(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: c.Addr6("n1").String()})
+	})
+	secret, err := c.Client().CoreV1().Secrets("fairlead-system").Get(ctx, "fairlead-gossip", metav1.GetOptions{})
+	if err != nil || string(secret.Data["key"]) != mine {
+		t.Errorf("the operator's key became %q (%v)", secret.Data["key"], err)
+	}
+}
+
+func TestMalformedCloudConfigStopsTheStart(t *testing.T) {
+	t.Parallel()
+	c := sharedCloud(t)
+	const head = "apiVersion: config.fairlead.dev/v1alpha1\nkind: CloudConfig\n"
+	for i, test := range []struct {
+		name, config string
+		want         []string
+	}{
+		{"unknown field", head + "nodez: {}\n", []string{"nodez"}},
+		{"bad value", head + "nodes: {excludeLabel: maybe}\n", []string{"nodes.excludeLabel", "maybe", "Honor", "Ignore"}},
+		{"no kind", "apiVersion: config.fairlead.dev/v1alpha1\n", []string{"kind", "CloudConfig"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p, err := c.StartCCM(t.Context(), fmt.Sprintf("misconfigured-%d", i), lab.CCMOptions{CloudConfig: test.config})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Wait(t.Context()); err == nil {
+				t.Error("it ended without an error")
+			}
+			if !hasAll(p.Log(), test.want) {
+				t.Errorf("the log lacks one of %q:\n%s", test.want, p.Log())
+			}
+		})
+	}
+}
