@@ -6,11 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
@@ -81,24 +82,37 @@ func (c *cluster) startCCM(ctx context.Context) (err error) {
 	return err
 }
 
-// restartCCM replaces the controller manager by a new one, which need not wait for the old one's lease to end.
+// restartCCM replaces the controller manager by a new one, and returns when that leads.
 func (c *cluster) restartCCM(ctx context.Context) error {
 	const name = "fairlead-cloud-controller-manager"
-	c.ccm.Kill()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // the old one's lease has to end first
+	defer cancel()
 	leases := c.kube.CoordinationV1().Leases("fairlead-system")
-	if err := leases.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
-		return fmt.Errorf("deleting the lease %s: %w", name, err)
+	old, err := leases.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("reading the lease %s: %w", name, err)
 	}
+	c.ccm.Kill()
 	if err := c.startCCM(ctx); err != nil {
 		return err
 	}
 	return lab.Eventually(ctx, "the new controller manager to lead", func(ctx context.Context) (bool, string, error) {
 		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return false, "there is no lease", nil
+		if err != nil {
+			return false, "", err
 		}
-		return err == nil && lease.Spec.HolderIdentity != nil, "the lease has no holder", err
+		if c.ccm.Exited() {
+			return false, "", fmt.Errorf("it has ended; the end of its log: %s", tail(c.ccm.Log()))
+		}
+		holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+		return holder != "" && holder != ptr.Deref(old.Spec.HolderIdentity, ""), "the lease is held by " + holder, nil
 	})
+}
+
+// tail returns the last lines of a log.
+func tail(log string) string {
+	const length = 1000
+	return log[max(0, len(log)-length):]
 }
 
 // connect makes clients without a limit of their own. The one of core objects speaks protobuf, as controllers do.
