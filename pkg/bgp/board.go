@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+)
+
+// board is what is known of the sessions. It is written by the server's goroutines and read by anybody.
+type board struct {
+	changed chan<- struct{}
+
+	mu     sync.Mutex
+	byName map[string]*entry
+	byAddr map[netip.Addr]string
+	counts map[class]familyCount
+	told   func(n class, peer string) bool
+}
+
+// entry is one session.
+type entry struct {
+	Session
+	peer Peer
+	// families that both sides carry; empty unless Established.
+	families map[bgp.Family]bool
+}
+
+// familyCount counts the prefixes of a class.
+type familyCount map[bgp.Family]int
+
+func newBoard(changed chan<- struct{}) *board {
+	return &board{
+		changed: changed, byName: map[string]*entry{}, byAddr: map[netip.Addr]string{},
+		told: func(class, string) bool { return false },
+	}
+}
+
+// poke wakes the reader; it is called with mu held or not.
+func (b *board) poke() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// with runs f on the entry of a name, which it makes if need be.
+func (b *board) with(name string, f func(*entry)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e, ok := b.byName[name]
+	if !ok {
+		e = &entry{Session: Session{Peer: name, State: Idle, Since: time.Now()}}
+		b.byName[name] = e
+	}
+	f(e)
+	b.poke()
+}
+
+func (b *board) add(name string)          { b.with(name, func(*entry) {}) }
+func (b *board) fail(name, reason string) { b.with(name, func(e *entry) { e.LastError = reason }) }
+func (b *board) bfd(name, state string)   { b.with(name, func(e *entry) { e.BFD = state }) }
+func (b *board) know(at netip.Addr, p Peer) {
+	b.with(p.Name, func(e *entry) {
+		b.byAddr[at] = p.Name
+		e.peer = p
+		e.LastError = ""
+		if !p.BFD.Enabled() {
+			e.BFD = ""
+		}
+	})
+}
+
+// forget makes the session at an address one that is not there.
+func (b *board) forget(at netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.byName[b.byAddr[at]]; e != nil {
+		e.to(Idle)
+	}
+	delete(b.byAddr, at)
+	b.poke()
+}
+
+// keep drops the sessions with peers that are not in names.
+func (b *board) keep(names map[string]bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name := range b.byName {
+		if !names[name] {
+			delete(b.byName, name)
+			b.poke()
+		}
+	}
+}
+
+func (b *board) clear() { b.keep(nil) }
+
+// count learns how many prefixes each class has, and who is told of a class.
+func (b *board) count(routes map[netip.Prefix]class, c *classes) {
+	counts := map[class]familyCount{}
+	for prefix, n := range routes {
+		if counts[n] == nil {
+			counts[n] = familyCount{}
+		}
+		family := bgp.RF_IPv4_UC
+		if prefix.Addr().Is6() {
+			family = bgp.RF_IPv6_UC
+		}
+		counts[n][family]++
+	}
+	told := map[class][]member{}
+	for n := range counts {
+		told[n] = c.members[n]
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.counts = counts
+	b.told = func(n class, peer string) bool {
+		for _, m := range told[n] {
+			if m.tells(peer) {
+				return true
+			}
+		}
+		return false
+	}
+	b.poke()
+}
+
+// to changes the state.
+func (e *entry) to(s State) bool {
+	if e.State == s {
+		return false
+	}
+	if e.State == Established {
+		e.Flaps++
+		e.families = nil
+	}
+	e.State, e.Since = s, time.Now()
+	return true
+}
+
+// update takes in what the server says of a session.
+func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
+	if ev.Type != apiutil.PEER_EVENT_STATE {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.byName[b.byAddr[ev.Peer.State.NeighborAddress]]
+	if e == nil {
+		return
+	}
+	state := stateOf(ev.Peer.State.SessionState)
+	if !e.to(state) {
+		return
+	}
+	if state == Established {
+		e.LastError = ""
+		e.families = commonFamilies(ev.Peer.State.LocalCap, ev.Peer.State.RemoteCap)
+	} else if m := ev.Peer.State.DisconnectMessage; m != "" {
+		e.LastError = m
+	}
+	b.poke()
+}
+
+func commonFamilies(local, remote []bgp.ParameterCapabilityInterface) map[bgp.Family]bool {
+	ours := map[bgp.Family]bool{}
+	for _, c := range local {
+		if mp, ok := c.(*bgp.CapMultiProtocol); ok {
+			ours[mp.CapValue] = true
+		}
+	}
+	out := map[bgp.Family]bool{}
+	for _, c := range remote {
+		if mp, ok := c.(*bgp.CapMultiProtocol); ok && ours[mp.CapValue] {
+			out[mp.CapValue] = true
+		}
+	}
+	if len(out) == 0 {
+		// RFC 4760 section 8: without the capability, IPv4 unicast it is.
+		out[bgp.RF_IPv4_UC] = true
+	}
+	return out
+}
+
+// heard takes the errors that the server only logs, such as that of a connection refused.
+func (b *board) heard(at netip.Addr, reason string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.byName[b.byAddr[at]]; e != nil && e.State != Established && e.LastError != reason {
+		e.LastError = reason
+		b.poke()
+	}
+}
+
+// sessions returns all of them, by name.
+func (b *board) sessions() []Session {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]Session, 0, len(b.byName))
+	for _, name := range sortedKeys(b.byName) {
+		e := b.byName[name]
+		s := e.Session
+		if s.State == Established && (s.BFD == "" || s.BFD == bfdUp) {
+			for n, families := range b.counts {
+				if !b.told(n, name) {
+					continue
+				}
+				for family, count := range families {
+					if e.families[family] {
+						s.Prefixes += count
+					}
+				}
+			}
+		}
+		if s.State == Established && s.BFD != "" && s.BFD != bfdUp {
+			s.LastError = fmt.Sprintf("bfd is %s: no routes are announced", s.BFD)
+		}
+		out = append(out, s)
+	}
+	return out
+}

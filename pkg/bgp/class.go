@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// defaultLocalPreference is what routers take where none is given.
+const defaultLocalPreference = 100
+
+// class is a number for all routes that are announced alike. Numbers are never used twice by one Speaker: while a
+// route moves from one class to another, GoBGP compares what the peer was told under either.
+type class uint32
+
+// member is one Route of a prefix, without the prefix.
+type member struct {
+	Attributes
+	peers []string
+}
+
+// key tells whether two members are alike.
+func (m member) key() string {
+	var b strings.Builder
+	standard, large := split(m.Communities)
+	fmt.Fprintf(&b, "%v %v %d", standard, large, m.Prepend)
+	if m.LocalPreference != nil {
+		fmt.Fprintf(&b, " lp%d", *m.LocalPreference)
+	}
+	if m.MED != nil {
+		fmt.Fprintf(&b, " med%d", *m.MED)
+	}
+	peers := slices.Clone(m.peers)
+	slices.Sort(peers)
+	fmt.Fprintf(&b, " %q;", slices.Compact(peers))
+	return b.String()
+}
+
+// tells says whether the member is for the peer.
+func (m member) tells(peer string) bool {
+	return len(m.peers) == 0 || slices.Contains(m.peers, peer)
+}
+
+// classes gives numbers to classes and remembers what they mean.
+type classes struct {
+	last    class
+	numbers map[string]class
+	members map[class][]member
+}
+
+func newClasses() *classes {
+	return &classes{numbers: map[string]class{}, members: map[class][]member{}}
+}
+
+// number returns the class of these members, a new one if they were never seen.
+func (c *classes) number(members []member) class {
+	var key strings.Builder
+	for _, m := range members {
+		key.WriteString(m.key())
+	}
+	if n, ok := c.numbers[key.String()]; ok {
+		return n
+	}
+	c.last++
+	c.numbers[key.String()] = c.last
+	c.members[c.last] = members
+	return c.last
+}
+
+// keep forgets all classes but those in use.
+func (c *classes) keep(used map[class]bool) {
+	maps.DeleteFunc(c.numbers, func(_ string, n class) bool { return !used[n] })
+	maps.DeleteFunc(c.members, func(n class, _ []member) bool { return !used[n] })
+}
+
+// classify gives each prefix its class.
+func (c *classes) classify(routes []Route) map[netip.Prefix]class {
+	if len(routes) == 0 {
+		return nil
+	}
+	sorted := slices.Clone(routes)
+	slices.SortStableFunc(sorted, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+	out := make(map[netip.Prefix]class, len(routes))
+	for first := 0; first < len(sorted); {
+		end := first + 1
+		for end < len(sorted) && sorted[end].Prefix == sorted[first].Prefix {
+			end++
+		}
+		members := make([]member, 0, end-first)
+		for _, r := range sorted[first:end] {
+			members = append(members, member{r.Attributes, r.Peers})
+		}
+		out[sorted[first].Prefix] = c.number(members)
+		first = end
+	}
+	return out
+}
+
+// told returns what a peer is told of a class; false if nothing.
+func (c *classes) told(n class, peer string) (Attributes, bool) {
+	for _, m := range c.members[n] {
+		if m.tells(peer) {
+			return m.Attributes, true
+		}
+	}
+	return Attributes{}, false
+}
+
+// drained is how routes are announced by a node that is about to go: by anybody else first (RFC 8326).
+func drained(routes []Route) []Route {
+	out := slices.Clone(routes)
+	for i := range out {
+		lowest := uint32(0)
+		out[i].LocalPreference = &lowest
+		out[i].Communities = append(slices.Clone(out[i].Communities), gracefulShutdown())
+	}
+	return out
+}
+
+// sortedKeys returns the keys in order.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

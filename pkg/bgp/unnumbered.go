@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/ndp"
+	"golang.org/x/net/ipv6"
+	"k8s.io/klog/v2"
+)
+
+const (
+	// advertInterval is how often this machine shows itself to an unnumbered peer, which knows it by nothing else.
+	advertInterval = 3 * time.Second
+	// routerMemory is how long another router on the interface counts after its last advertisement.
+	routerMemory = time.Minute
+)
+
+// advertisers find the routers at the other ends of interfaces, by router advertisements (RFC 4861 section 4.2), and
+// send some, with lifetime 0: nobody will take this machine for a default gateway.
+type advertisers struct {
+	mu    sync.Mutex
+	byIf  map[string]map[netip.Addr]time.Time // routers seen
+	ends  []context.CancelFunc
+	tasks sync.WaitGroup
+}
+
+func newAdvertisers() *advertisers {
+	return &advertisers{byIf: map[string]map[netip.Addr]time.Time{}}
+}
+
+// advertise starts on an interface, unless it has.
+func (a *advertisers) advertise(ctx context.Context, ifname string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byIf[ifname] != nil {
+		return
+	}
+	a.byIf[ifname] = map[netip.Addr]time.Time{}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.ends = append(a.ends, end)
+	a.tasks.Go(func() { a.run(life, ifname) })
+}
+
+// stop ends all and waits.
+func (a *advertisers) stop() {
+	a.mu.Lock()
+	ends := a.ends
+	a.ends = nil
+	a.mu.Unlock()
+	for _, end := range ends {
+		end()
+	}
+	a.tasks.Wait()
+}
+
+// router returns the router at the other end of an interface, with the interface as zone.
+func (a *advertisers) router(ifname string) (netip.Addr, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var newest netip.Addr
+	recent := 0
+	for addr, seen := range a.byIf[ifname] {
+		if !newest.IsValid() || seen.After(a.byIf[ifname][newest]) {
+			newest = addr
+		}
+		if time.Since(seen) < routerMemory {
+			recent++
+		}
+	}
+	if !newest.IsValid() {
+		return netip.Addr{}, fmt.Errorf("no router has advertised itself on interface %s yet", ifname)
+	}
+	if recent > 1 {
+		return netip.Addr{}, fmt.Errorf("%d routers advertise themselves on interface %s: an unnumbered peer must be alone",
+			recent, ifname)
+	}
+	return newest.WithZone(ifname), nil
+}
+
+// run keeps a socket on the interface, which may come and go.
+func (a *advertisers) run(ctx context.Context, ifname string) {
+	for {
+		err := a.serve(ctx, ifname)
+		if ctx.Err() != nil {
+			return
+		}
+		klog.FromContext(ctx).V(1).Info("No router advertisements for now", "interface", ifname, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(advertInterval):
+		}
+	}
+}
+
+func (a *advertisers) serve(ctx context.Context, ifname string) error {
+	link, err := net.InterfaceByName(ifname)
+	if err != nil {
+		return err
+	}
+	conn, own, err := ndp.Listen(link, ndp.LinkLocal)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer cancel()
+	tasks.Go(func() {
+		<-ctx.Done()
+		conn.Close()
+	})
+	var filter ipv6.ICMPFilter
+	filter.SetAll(true)
+	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
+	if err := conn.SetICMPFilter(&filter); err != nil {
+		return err
+	}
+	if err := conn.JoinGroup(netip.IPv6LinkLocalAllNodes()); err != nil {
+		return err
+	}
+	tasks.Go(func() { send(ctx, conn, link) })
+	for {
+		m, _, from, err := conn.ReadFrom()
+		if err != nil {
+			return err
+		}
+		if _, ok := m.(*ndp.RouterAdvertisement); ok && from.WithZone("") != own.WithZone("") {
+			a.mu.Lock()
+			a.byIf[ifname][from.WithZone("")] = time.Now()
+			a.mu.Unlock()
+		}
+	}
+}
+
+// send asks for advertisements once and then sends some, until ctx is done.
+func send(ctx context.Context, conn *ndp.Conn, link *net.Interface) {
+	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: link.HardwareAddr}
+	tick := time.NewTicker(advertInterval)
+	defer tick.Stop()
+	ask := &ndp.RouterSolicitation{Options: []ndp.Option{source}}
+	err := conn.WriteTo(ask, nil, netip.IPv6LinkLocalAllRouters())
+	for {
+		if err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).V(2).Info("Router advertisement not sent", "interface", link.Name, "err", err)
+		}
+		show := &ndp.RouterAdvertisement{Options: []ndp.Option{source}}
+		err = conn.WriteTo(show, nil, netip.IPv6LinkLocalAllNodes())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
