@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -32,10 +33,15 @@ type vipGetter interface {
 const (
 	// statusWriters is how many writes may be under way.
 	statusWriters = 4
-	// statusWritesPerSecond of one node, beyond statusBurst at once. The API server takes some 400 in all, and the
-	// Services that are being created need them more than we do.
-	statusWritesPerSecond = 10
-	statusBurst           = 20
+	// statusWritesPerSecond of one node, beyond statusBurst at once, where a status says what is not true any more.
+	statusWritesPerSecond = 20
+	statusBurst           = 40
+	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet: of Services made by the
+	// hundred, whose own writes the API server shall do first.
+	firstWritesPerSecond = 4
+	firstBurst           = 8
+	// firstPause is how long such a write waits for the next chance.
+	firstPause = time.Second
 	// statusTimeout of one write.
 	statusTimeout = 5 * time.Second
 )
@@ -49,6 +55,7 @@ type vipWriter struct {
 	lister  vipGetter
 	queue   workqueue.TypedRateLimitingInterface[string]
 	pace    flowcontrol.RateLimiter
+	first   flowcontrol.RateLimiter
 	metrics *agentMetrics
 	now     func() time.Time
 
@@ -62,6 +69,7 @@ func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetr
 		self: self, client: client, lister: lister, metrics: m, now: time.Now,
 		queue: workqueue.NewTypedRateLimitingQueue(backoff),
 		pace:  flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusBurst),
+		first: flowcontrol.NewTokenBucketRateLimiter(firstWritesPerSecond, firstBurst),
 		facts: map[string]vipFacts{},
 	}
 }
@@ -138,7 +146,12 @@ func (w *vipWriter) write(ctx context.Context, name string) error {
 	if patch, err := w.patch(vip); err != nil || patch == nil {
 		return err
 	}
-	if err := w.pace.Wait(ctx); err != nil {
+	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 {
+		if !w.first.TryAccept() {
+			w.queue.AddAfter(name, firstPause/2+rand.N(firstPause))
+			return nil
+		}
+	} else if err := w.pace.Wait(ctx); err != nil {
 		return err
 	}
 	return w.send(ctx, vip.Name)

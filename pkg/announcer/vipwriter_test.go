@@ -194,28 +194,40 @@ func TestLatestStatusIsWrittenWhenTheServerReturns(t *testing.T) {
 }
 
 func TestBurstIsPaced(t *testing.T) {
-	statuses := map[string]v1alpha1.VirtualIPStatus{}
-	for i := range 1000 {
-		statuses[fmt.Sprint(i)] = v1alpha1.VirtualIPStatus{}
-	}
-	s := newVIPStore(statuses)
-	withWriter(t, s, func(w *vipWriter) {
-		for n := range statuses {
-			w.say(n, vipFacts{announcing: true, since: testTime(), term: 1, owner: "n1"}, 0)
-		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-		s.set(func() {
-			if s.writes < statusBurst || s.writes > statusBurst+statusWritesPerSecond+statusWriters {
-				t.Errorf("%d writes in the first second, pace is %d with a burst of %d", s.writes, statusWritesPerSecond, statusBurst)
+	for _, test := range []struct {
+		name             string
+		status           v1alpha1.VirtualIPStatus
+		burst, perSecond int
+		all              time.Duration
+	}{
+		{"takeovers", v1alpha1.VirtualIPStatus{Node: "n2", Term: 1}, statusBurst, statusWritesPerSecond, 200 / statusWritesPerSecond * time.Second},
+		{"first announcements", v1alpha1.VirtualIPStatus{}, firstBurst, firstWritesPerSecond, 2 * 200 / firstWritesPerSecond * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			statuses := map[string]v1alpha1.VirtualIPStatus{}
+			for i := range 200 {
+				statuses[fmt.Sprint(i)] = test.status
 			}
+			s := newVIPStore(statuses)
+			withWriter(t, s, func(w *vipWriter) {
+				for n := range statuses {
+					w.say(n, vipFacts{announcing: true, since: testTime(), term: 2, owner: "n1"}, 0)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				s.set(func() {
+					if s.writes < test.burst || s.writes > test.burst+test.perSecond+statusWriters {
+						t.Errorf("%d writes in the first second, pace is %d with a burst of %d", s.writes, test.perSecond, test.burst)
+					}
+				})
+				time.Sleep(test.all)
+				synctest.Wait()
+				if s.writes != len(statuses) {
+					t.Errorf("%d of %d written", s.writes, len(statuses))
+				}
+			})
 		})
-		time.Sleep(time.Duration(len(statuses)/statusWritesPerSecond) * time.Second)
-		synctest.Wait()
-		if s.writes != len(statuses) {
-			t.Errorf("%d of %d written", s.writes, len(statuses))
-		}
-	})
+	}
 }
 
 func TestConflictBeforeTheFirstAnnouncement(t *testing.T) {
