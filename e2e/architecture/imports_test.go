@@ -128,8 +128,7 @@ func importGraph(t *testing.T) map[string]listed {
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("go list: %s", failed.Stderr)
 		}
 		t.Fatal(err)
