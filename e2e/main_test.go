@@ -134,13 +134,13 @@ func newSpace(t *testing.T, c *cloud) *space {
 	spaces.n++
 	number := spaces.n
 	spaces.Unlock()
-	name := fmt.Sprintf("s%d-%s", number, strings.ToLower(strings.TrimPrefix(t.Name(), "Test")))
-	name = strings.Trim(strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+	letters := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return -1
-	}, name)[:min(len(name), 40)], "-")
+	}, strings.ToLower(strings.TrimPrefix(t.Name(), "Test")))
+	name := fmt.Sprintf("s%d-%s", number, letters[:min(len(letters), 36)])
 	s := &space{cloud: c, t: t, namespace: name, number: number}
 	if err := c.Apply(t.Context(), fmt.Sprintf(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":%q,"labels":{"space":%q}}}`, name, name)); err != nil {
 		t.Fatal(err)
