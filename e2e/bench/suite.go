@@ -53,6 +53,7 @@ func benchmarks() []benchmark {
 		{name: "l2_failover_9_loaded", about: "node crash with 9 nodes, all cores loaded", lab: segment9, run: failover(loaded)},
 		{name: "keepalived_1s", about: "reference: keepalived with adverts each second", lab: need{nodes: 3, backends: true, bare: true}, run: keepalived("1")},
 		{name: "keepalived_100ms", about: "reference: keepalived with adverts each 100 ms", lab: need{nodes: 3, backends: true, bare: true}, run: keepalived("0.1")},
+		{name: "l2_arp", about: "10,000 addresses on one node: ARP replies, CPU, memory", lab: need{nodes: 1, bare: true}, run: manyAddresses},
 	}
 }
 
