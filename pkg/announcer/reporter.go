@@ -108,7 +108,7 @@ func (r *reporter) report(ctx context.Context, want v1alpha1.AnnouncerStatus) er
 func statusFields(s v1alpha1.AnnouncerStatus) map[string]any {
 	return map[string]any{"status": map[string]any{
 		"version": s.Version, "machineID": s.MachineID, "gossipAddress": s.GossipAddress, "interfaces": s.Interfaces,
-		"owned": s.Owned, "members": s.Members, "unreachable": s.Unreachable, "conditions": s.Conditions,
+		"owned": s.Owned, "members": s.Members, "unreachable": s.Unreachable, "bgp": s.BGP, "conditions": s.Conditions,
 	}}
 }
 

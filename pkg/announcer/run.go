@@ -112,6 +112,7 @@ type parts struct {
 	group    *membership.Membership
 	agent    *agent
 	reporter *reporter
+	bgp      *bgpAgent
 	address  netip.AddrPort
 	loopEnd  chan struct{}
 	stopLoop context.CancelFunc
@@ -143,7 +144,11 @@ func (p *parts) start(ctx, life context.Context, fail context.CancelCauseFunc, k
 		return err
 	}
 	p.tasks.Go(func() { followKeys(life, p.cfg.GossipKeyFile, keys, p.group.SetKeys) })
+	if p.bgp, err = p.newBGPAgent(); err != nil {
+		return err
+	}
 	p.assemble(life)
+	p.tasks.Go(func() { p.bgp.run(life) })
 	return nil
 }
 
@@ -253,6 +258,6 @@ func (p *parts) announcerStatus() v1alpha1.AnnouncerStatus {
 	return v1alpha1.AnnouncerStatus{
 		Version: p.cfg.Version, MachineID: machineID("/"), GossipAddress: p.address.String(),
 		Interfaces: inventory(p.speaker.Links()), Owned: int32(s.owned), Members: int32(s.members),
-		Unreachable: p.agent.hosts.unreachable(), Conditions: []metav1.Condition{readyCondition(s)},
+		Unreachable: p.agent.hosts.unreachable(), BGP: p.bgp.status(), Conditions: []metav1.Condition{readyCondition(s)},
 	}
 }

@@ -28,6 +28,7 @@ func (p *parts) stop(life context.Context, end context.CancelCauseFunc) error {
 	ctx, cancel := context.WithTimeout(life, handoverTimeout)
 	defer cancel()
 	p.agent.handOver(ctx)
+	p.bgp.stop(life)
 	left := p.agent.leave(life)
 	// The loop goes on until here: it carries what the others say.
 	p.stopLoop()

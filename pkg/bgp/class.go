@@ -59,10 +59,18 @@ func newClasses() *classes {
 
 // number returns the class of these members, a new one if they were never seen.
 func (c *classes) number(members []member) class {
+	// Many addresses may share one aggregate: the class must not change with their number.
 	var key strings.Builder
-	for _, m := range members {
-		key.WriteString(m.key())
-	}
+	seen := map[string]bool{}
+	members = slices.DeleteFunc(members, func(m member) bool {
+		k := m.key()
+		again := seen[k]
+		seen[k] = true
+		if !again {
+			key.WriteString(k)
+		}
+		return again
+	})
 	if n, ok := c.numbers[key.String()]; ok {
 		return n
 	}

@@ -225,7 +225,7 @@ func (s *Speaker) setRoutes(ctx context.Context, peers []Peer) error {
 		}
 		routes = append(routes, r)
 	}
-	if s.drained {
+	if s.drained || s.desired.Draining {
 		routes = drained(routes)
 	}
 	want := s.classes.classify(routes)

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+const (
+	// localInterval between two questions whether a Service has ready endpoints on this node.
+	localInterval = 200 * time.Millisecond
+	// localTimeout of one question.
+	localTimeout = 150 * time.Millisecond
+	// localSilence is how many questions in a row may stay without an answer: a restart of kube-proxy takes no endpoints
+	// away.
+	localSilence = 10
+)
+
+// localEndpoints asks kube-proxy which Services with externalTrafficPolicy Local have ready endpoints on this node. It
+// answers on the healthCheckNodePort of each: 200 with endpoints, 503 without.
+type localEndpoints struct {
+	hosts  []string
+	client *http.Client
+
+	mu    sync.Mutex
+	ports map[int32]*localPort
+}
+
+type localPort struct {
+	ready  bool
+	silent int
+}
+
+// newLocalEndpoints asks at the node's own address, and at the loopback address: kube-proxy need not listen on both.
+func newLocalEndpoints(node netip.Addr) *localEndpoints {
+	return &localEndpoints{
+		hosts: []string{node.String(), "127.0.0.1"}, ports: map[int32]*localPort{},
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}, Timeout: localTimeout},
+	}
+}
+
+// localPorts are the ports to ask at for the addresses that BGP announces.
+func localPorts(vips []*v1alpha1.VirtualIP) map[int32]bool {
+	out := map[int32]bool{}
+	for _, vip := range vips {
+		if !slices.ContainsFunc(vip.Spec.Announce, func(a v1alpha1.Announcement) bool { return a.BGP != nil }) {
+			continue
+		}
+		for _, s := range vip.Spec.Services {
+			if s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && s.HealthCheckNodePort != 0 {
+				out[s.HealthCheckNodePort] = true
+			}
+		}
+	}
+	return out
+}
+
+// want sets the ports to ask at.
+func (l *localEndpoints) want(ports map[int32]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.ports, func(port int32, _ *localPort) bool { return !ports[port] })
+	for port := range ports {
+		if l.ports[port] == nil {
+			l.ports[port] = &localPort{}
+		}
+	}
+}
+
+// ready returns the last answers.
+func (l *localEndpoints) ready() map[int32]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[int32]bool{}
+	for port, p := range l.ports {
+		out[port] = p.ready
+	}
+	return out
+}
+
+// run asks until ctx is done, and calls changed when an answer is another than before.
+func (l *localEndpoints) run(ctx context.Context, changed func()) {
+	tick := time.NewTicker(localInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		ports := slices.Collect(maps.Keys(l.ports))
+		l.mu.Unlock()
+		for _, port := range ports {
+			ready, answered := l.ask(ctx, port)
+			if ctx.Err() == nil && l.note(port, ready, answered) {
+				changed()
+			}
+		}
+	}
+}
+
+// note takes an answer in, and tells whether it changes anything.
+func (l *localEndpoints) note(port int32, ready, answered bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.ports[port]
+	if p == nil {
+		return false
+	}
+	if answered {
+		p.silent = 0
+	} else if p.silent++; p.silent < localSilence {
+		return false
+	}
+	was := p.ready
+	p.ready = ready
+	return was != ready
+}
+
+func (l *localEndpoints) ask(ctx context.Context, port int32) (ready, answered bool) {
+	for _, host := range l.hosts {
+		url := "http://" + net.JoinHostPort(host, strconv.Itoa(int(port))) + "/"
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return false, false
+		}
+		resp, err := l.client.Do(req)
+		if err != nil {
+			continue
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK, true
+	}
+	return false, false
+}
+
+// sortSessions orders by peer, as the list in the status is kept.
+func sortSessions(s []v1alpha1.BGPSession) []v1alpha1.BGPSession {
+	slices.SortFunc(s, func(a, b v1alpha1.BGPSession) int { return strings.Compare(a.Peer, b.Peer) })
+	return s
+}
