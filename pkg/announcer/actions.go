@@ -19,6 +19,7 @@ import (
 type claim struct {
 	held       bool // by the machine
 	announcing bool // the speaker answers for it
+	clear      bool // no other station has the address, and only kube-proxy is waited for
 	term       uint64
 	since      time.Time
 	stopProbe  context.CancelFunc // not nil while the address is being probed
@@ -56,7 +57,20 @@ func (a *agent) announce(ctx context.Context, act ownership.Announce) {
 		a.probe(ctx, ad)
 		return
 	}
+	if act.Cause == ownership.CauseInitial {
+		ad.claim.clear = true
+		a.speakIfReady(ctx, ad)
+		return
+	}
 	a.speak(ctx, ad, act.Cause)
+}
+
+// speakIfReady has the speaker answer for a fresh address once it is known whether kube-proxy forwards it. If it does not,
+// the gate tells the machine, which hands the address on to a node that is better off, if there is one.
+func (a *agent) speakIfReady(ctx context.Context, ad *address) {
+	if ad.claim.held && ad.claim.clear && !ad.claim.announcing && a.gates.state(ad.addr) != programmingUnknown {
+		a.speak(ctx, ad, ownership.CauseInitial)
+	}
 }
 
 // mustProbe tells whether to search for another user first: nobody in this cluster has announced the address, in this

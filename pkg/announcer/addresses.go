@@ -124,7 +124,9 @@ func (a *agent) lookAtNode(ctx context.Context) bool {
 // decideAbout makes the decision anew and acts on what it means for the speaker; gates are told in a batch.
 func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	old := ad.decision
-	ad.decision = decide(a.view, addressView{spec: &ad.vip.Spec, programming: a.gates.state(ad.addr)})
+	ad.decision = decide(a.view, addressView{
+		spec: &ad.vip.Spec, programming: a.gates.state(ad.addr), fresh: ad.vip.Status.Node == "",
+	})
 	d := ad.decision
 	if d.configured && d.candidate {
 		a.gates.watch(ad.addr, ad.vip)
@@ -150,6 +152,7 @@ func (a *agent) lookedAt(ctx context.Context, addrs []netip.Addr) {
 	for _, addr := range addrs {
 		if ad := a.byAddr[addr]; ad != nil && a.vips[ad.name] == ad {
 			a.decideAbout(ctx, ad)
+			a.speakIfReady(ctx, ad)
 		}
 	}
 	a.tellGates(ctx)

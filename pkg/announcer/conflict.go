@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
-
-	"github.com/fairlead-io/fairlead/pkg/ownership"
 )
 
 // retryContested is how long an address in use elsewhere is left alone before this node looks again.
@@ -46,7 +44,8 @@ func (a *agent) probed(ctx context.Context, ad *address, term uint64, by string,
 		klog.FromContext(ctx).Error(err, "Search for another user of the address failed", "address", ad.addr)
 	}
 	if by == "" {
-		a.speak(ctx, ad, ownership.CauseInitial)
+		ad.claim.clear = true
+		a.speakIfReady(ctx, ad)
 		return
 	}
 	a.metrics.conflicts.WithLabelValues("probing").Inc()

@@ -38,6 +38,8 @@ const (
 type addressView struct {
 	spec        *v1alpha1.VirtualIPSpec
 	programming programming
+	// fresh: nobody in the cluster has announced the address yet.
+	fresh bool
 }
 
 // decision is what the views mean for one address.
@@ -93,7 +95,9 @@ func decide(node nodeView, a addressView) decision {
 	case a.programming == notProgrammed:
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
 	case a.programming == programmingUnknown:
-		d.gateKnown = false
+		// A fresh address can be claimed, and searched for on the network, while kube-proxy gets to know it; it is
+		// announced only after that.
+		d.gateKnown = a.fresh
 	}
 	return d
 }

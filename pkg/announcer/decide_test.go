@@ -70,6 +70,8 @@ func TestDecide(t *testing.T) {
 				reason: "kube-proxy of this node has not programmed the address"}},
 		{"not looked yet", func(_ *nodeView, a *addressView) { a.programming = programmingUnknown },
 			decision{configured: true, candidate: true, probe: true}},
+		{"a fresh address is claimed before looking", func(_ *nodeView, a *addressView) { a.fresh, a.programming = true, programmingUnknown },
+			decision{configured: true, candidate: true, probe: true, gateKnown: true}},
 		{"link down is known before looking", func(n *nodeView, a *addressView) { n.links, a.programming = nil, programmingUnknown },
 			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
 				reason: "no interface of this node that is up has a subnet with the address, or the default route"}},
