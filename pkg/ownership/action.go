@@ -20,8 +20,8 @@ const (
 	CauseInitial Cause = "initial"
 	// CauseTakeover (Announce): the owner is gone, or has let the address go.
 	CauseTakeover Cause = "takeover"
-	// CauseHandover: the owner asked this node to take over (Announce), or the
-	// node that was asked has done so (Withdraw).
+	// CauseHandover (Announce, Withdraw): the owner asked this node to take over,
+	// or the node that was asked has done so.
 	CauseHandover Cause = "handover"
 	// CauseSuperseded (Withdraw): a live node has the better claim.
 	CauseSuperseded Cause = "superseded"

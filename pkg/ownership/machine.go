@@ -82,7 +82,10 @@ type Machine struct {
 	outbox    map[netip.Addr]*record // own entries to be gossiped
 	hail      bool                   // gossip even without entries
 	syncUntil time.Time              // until when unheard members block claims
-	actions   []Action
+	// gatherUntil is until when, after the majority was reached, members that are
+	// not in sight count as unheard.
+	gatherUntil time.Time
+	actions     []Action
 }
 
 // record is what a machine knows about one address.

@@ -63,6 +63,7 @@ func (m *Machine) weighQuorum() {
 	m.quorate = m.opt.Quorum == QuorumNone || m.majority()
 	if m.quorate != was {
 		m.touchAll = true
+		m.gatherUntil = m.now.Add(m.opt.SyncTimeout / 4)
 	}
 }
 
@@ -77,6 +78,16 @@ func (m *Machine) majority() bool {
 		return m.gateway
 	}
 	return 2*alive > len(m.voters)
+}
+
+// gathered reports whether every member of the cluster is in sight.
+func (m *Machine) gathered() bool {
+	for v := range m.voters {
+		if v != m.opt.Self && (m.peers[v] == nil || !m.peers[v].alive) {
+			return false
+		}
+	}
+	return true
 }
 
 func (Settled) apply(m *Machine) {

@@ -9,15 +9,16 @@ import "net/netip"
 type Gate uint8
 
 const (
-	// GateOpen: the node can serve the address. It is what a node is taken to
-	// mean that has said nothing about an address.
+	// GateOpen says that the node can serve the address. It is what a node is
+	// taken to mean that has said nothing about an address.
 	GateOpen Gate = iota
-	// GateUnhealthy: the node can announce the address, but its health check for
-	// it fails. Any candidate with an open gate is preferred; where there is
+	// GateUnhealthy says that the node can announce the address, but that its
+	// health check for it fails. Any candidate with an open gate is preferred; where there is
 	// none, an unhealthy one announces.
 	GateUnhealthy
-	// GateClosed: the node must not announce the address (link down, kube-proxy
-	// has not programmed it, another station uses it), whatever the others do.
+	// GateClosed says that the node must not announce the address (link down,
+	// kube-proxy has not programmed it, another station uses it), whatever the
+	// others do.
 	GateClosed
 )
 
@@ -25,12 +26,12 @@ const (
 type Phase uint8
 
 const (
-	// PhaseNone: the node does not announce the address.
+	// PhaseNone is that of a node that does not announce the address.
 	PhaseNone Phase = iota
-	// PhaseHolding: the node announces the address.
+	// PhaseHolding is that of a node that announces the address.
 	PhaseHolding
-	// PhaseYielding: the node announces the address and asks Successor to take
-	// it over.
+	// PhaseYielding is that of a node that announces the address and asks
+	// Successor to take it over.
 	PhaseYielding
 )
 

@@ -172,9 +172,13 @@ func (m *Machine) chase() {
 }
 
 // unsyncedUntil returns until when claims are to wait for members that have not
-// said what they hold.
+// said what they hold. A node that has just come out of a minority meets the
+// others one after the other, and one that it has not met yet may be an owner.
 func (m *Machine) unsyncedUntil() time.Time {
 	var until time.Time
+	if m.opt.Quorum != QuorumNone && m.now.Before(m.gatherUntil) && !m.gathered() {
+		until = m.gatherUntil
+	}
 	for _, p := range m.peers {
 		if p.alive && !p.synced && p.syncUntil.After(until) {
 			until = p.syncUntil

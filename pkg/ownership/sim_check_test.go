@@ -12,9 +12,9 @@ const (
 	// settleBound: after so long without a fault everything has to be in order:
 	// detection, a start, waiting for members, the turn of the last candidate of
 	// five, and repair of lost gossip.
-	settleBound = detectMax + 2*time.Second + time.Second + 4*2*time.Second + 4*refresh
+	settleBound = maxDetect + 2*time.Second + time.Second + 4*2*time.Second + 4*refresh
 	// roundBound: in a network that loses nothing, gossip reaches everyone.
-	roundBound = 3 * delayMax
+	roundBound = 3 * maxDelay
 	// lossyBound: the same where messages are lost.
 	lossyBound = 4 * refresh
 	slack      = 10 * time.Millisecond
@@ -55,7 +55,7 @@ func (w *world) observe() {
 			w.checkOwned(i)
 			w.checkHandedOver(i)
 		}
-	} else if w.loss == 0 && w.quietFault && rest > detectMax+roundBound &&
+	} else if w.loss == 0 && w.quietFault && rest > maxDetect+roundBound &&
 		slices.Contains([]string{"crash", "pause", "partition"}, w.fault) {
 		for i := range w.addrs {
 			w.checkOwned(i)
@@ -84,12 +84,12 @@ func (w *world) checkSingle(i int) {
 // checkMinority is I2: a node that has been out of contact with half of the
 // voters for the detection time announces nothing.
 func (w *world) checkMinority(n *simNode) {
-	if !n.awake() || w.quorum == QuorumNone || w.now-n.resumedAt <= detectMax+slack {
+	if !n.awake() || w.quorum == QuorumNone || w.now-n.resumedAt <= maxDetect+slack {
 		return
 	}
 	alive := 1
 	for b, l := range w.links[n.id] {
-		if b != n.id && (l.up || w.now-max(l.since, n.resumedAt) <= detectMax+slack) {
+		if b != n.id && (l.up || w.now-max(l.since, n.resumedAt) <= maxDetect+slack) {
 			alive++
 		}
 	}
@@ -190,7 +190,7 @@ func (w *world) onAnnounce(n *simNode, a Announce) {
 			known = known && w.now-max(w.views[n.id][b].since, w.links[n.id][b].since) > round
 		}
 		asked, was := w.asked[a.Address.String()+n.name]
-		if ok && known && !(a.Cause == CauseHandover && was && w.now-asked <= 2*time.Second) {
+		if ok && known && (a.Cause != CauseHandover || !was || w.now-asked > 2*time.Second) {
 			w.fail("I4: %s takes %s (%s) from %s, which announces it since %v", n.name, a.Address, a.Cause, o.name, o.announcing[i])
 		}
 	}

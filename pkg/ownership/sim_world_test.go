@@ -14,10 +14,10 @@ import (
 
 // Times of the simulated surroundings.
 const (
-	detectMin = 200 * time.Millisecond // from loss of contact to MembersChanged
-	detectMax = 500 * time.Millisecond
-	appearMax = 300 * time.Millisecond // from contact to MembersChanged
-	delayMax  = 50 * time.Millisecond  // of a message
+	minDetect = 200 * time.Millisecond // from loss of contact to MembersChanged
+	maxDetect = 500 * time.Millisecond
+	maxAppear = 300 * time.Millisecond // from contact to MembersChanged
+	maxDelay  = 50 * time.Millisecond  // of a message
 	apiDelay  = 400 * time.Millisecond // of a change of configuration
 	refresh   = time.Second
 	maxLosses = 2 // of consecutive messages from one node to another
@@ -293,7 +293,7 @@ func (w *world) transmit(from, to *simNode, msg Message) {
 	}
 	w.lost[from.id][to.id] = 0
 	run := to.incarnation
-	w.after(w.between(0, delayMax), func() {
+	w.after(w.between(0, maxDelay), func() {
 		switch {
 		case !to.running || to.incarnation != run || w.blocked[from.id][to.id]:
 		case to.paused:
@@ -328,9 +328,9 @@ func (w *world) notice(viewer, target *simNode, up bool) {
 	a, b := viewer.id, target.id
 	w.viewGen[a][b]++
 	gen, run := w.viewGen[a][b], viewer.incarnation
-	in := w.between(detectMin, detectMax)
+	in := w.between(minDetect, maxDetect)
 	if up {
-		in = w.between(0, appearMax)
+		in = w.between(0, maxAppear)
 	}
 	w.pending[a][b] = true
 	w.after(in, func() {
