@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -198,7 +199,8 @@ func (l *Lab) DeletePod(ctx context.Context, p *Pod) error {
 	return l.removePod(p)
 }
 
-// removePod takes away the backend and its namespace, whatever there is of them.
+// removePod takes away the backend and its namespace, whatever there is of them. Its cable goes first, by name: the kernel
+// clears a namespace up in its own time, and until then the next pod could not have a device of that name.
 func (l *Lab) removePod(p *Pod) error {
 	l.mu.Lock()
 	if l.pods[p.key()] != p {
@@ -207,17 +209,29 @@ func (l *Lab) removePod(p *Pod) error {
 	}
 	delete(l.pods, p.key())
 	delete(l.hosts, p.Host())
-	if n := l.nodes[p.Node]; n != nil {
-		delete(n.podOctets, p.octet)
-	}
+	n := l.nodes[p.Node]
 	l.mu.Unlock()
 	if p.process != nil {
 		p.process.Kill()
 	}
 	if p.host == nil {
+		l.freeOctet(n, p)
 		return nil
 	}
-	return p.host.close()
+	unplugged := p.host.onDevice("eth0", func(handle *netlink.Handle, link netlink.Link) error { return handle.LinkDel(link) })
+	if _, none := errors.AsType[netlink.LinkNotFoundError](unplugged); none {
+		unplugged = nil // it was never laid
+	}
+	l.freeOctet(n, p)
+	return errors.Join(unplugged, p.host.close())
+}
+
+func (l *Lab) freeOctet(n *node, p *Pod) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n != nil {
+		delete(n.podOctets, p.octet)
+	}
 }
 
 // podsOf returns the pods that run on a node and that the API server has.
