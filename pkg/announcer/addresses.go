@@ -137,7 +137,7 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
 	}
 	if d.fallback && !old.fallback {
-		klog.FromContext(ctx).Info("No interface has a subnet with the address, using the one with the default route", "address", ad.addr)
+		klog.FromContext(ctx).V(2).Info("No interface has a subnet with the address, using the one with the default route", "address", ad.addr)
 	}
 	if ad.claim.announcing && !equalGlobs(d.interfaces, old.interfaces) {
 		a.answer(ctx, ad)

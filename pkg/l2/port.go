@@ -205,7 +205,11 @@ func (p *port) contest(log klog.Logger, addr netip.Addr, m message, who station,
 			p.stats.defences.Add(1)
 		}
 	}
-	log.Info("Another station claims an announced address", "address", addr, "mac", m.from, "peer", name, "defended", c.Defended)
+	level := 0
+	if name != "" {
+		level = 2 // a node of the cluster, in a takeover or a handover
+	}
+	log.V(level).Info("Another station claims an announced address", "address", addr, "mac", m.from, "peer", name, "defended", c.Defended)
 	p.report(c)
 }
 
