@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// TestAnnouncing runs on one lab: each of its tests leaves three announcers and a manager running.
+func TestAnnouncing(t *testing.T) {
+	c := ownCloud(t, lab.Config{})
+	c.ccm = c.startCCM(t, "ccm", "--leader-elect=false") // an outage of the API server would end a leader
+	if err := c.StartAnnouncers(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitMembers(t, 3)
+	for _, test := range []struct {
+		name string
+		run  func(*space)
+	}{
+		{"clients reach Services", clientsReachServices},
+		{"status tells who announces", statusTellsWhoAnnounces},
+		{"SIGTERM of the announcer fails no request", terminatedAnnouncerFailsNoRequest},
+		{"drained node fails no request", drainedNodeFailsNoRequest},
+		{"killed announcer", killedAnnouncerLosesItsAddress},
+		{"crashed node", crashedNodeLosesItsAddress},
+		{"without the manager", addressMovesWithoutManager},
+		{"without the API server", addressMovesWithoutAPIServer},
+		{"address of another station", addressOfAnotherStationIsNotUsed},
+		{"Local traffic follows endpoints", localTrafficFollowsEndpoints},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(newSpace(t, c)) })
+	}
+}
+
+// onSegment makes a pool of addresses of the nodes' segment, ten for each test.
+func (s *space) onSegment() (first4, first6 netip.Addr) {
+	s.t.Helper()
+	start4, start6 := s.Pool4().First.As4(), s.Pool6().First.As16()
+	ten := byte(10 * (s.number % 14))
+	start4[3], start6[15] = start4[3]+ten, ten
+	last4, last6 := start4, start6
+	last4[3], last6[15] = start4[3]+9, ten+9
+	s.pool("segment", []string{
+		span(netip.AddrFrom4(start4), netip.AddrFrom4(last4)), span(netip.AddrFrom16(start6), netip.AddrFrom16(last6)),
+	})
+	return netip.AddrFrom4(start4), netip.AddrFrom16(start6)
+}
+
+// backends starts a pod for Service web on each of the nodes.
+func (s *space) backends(nodes ...string) []*lab.Pod {
+	s.t.Helper()
+	var pods []*lab.Pod
+	for _, node := range nodes {
+		pod, err := s.StartPod(s.t.Context(), lab.PodSpec{
+			Name: fmt.Sprintf("%s-web-%s", s.namespace[:3], node), Namespace: s.namespace, Node: node, Labels: map[string]string{"app": "web"},
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() {
+			if err := s.DeletePod(context.WithoutCancel(s.t.Context()), pod); err != nil {
+				s.t.Error(err)
+			}
+		})
+		pods = append(pods, pod)
+	}
+	return pods
+}
+
+// web makes Service web with backends on all nodes, and returns its address once the client gets an answer from it.
+func (s *space) web() netip.Addr {
+	s.t.Helper()
+	s.onSegment()
+	s.backends(s.Nodes()...)
+	s.service("web")
+	addr := s.awaitCount("web", 1)[0]
+	s.awaitAnswer(lab.Client, addr)
+	return addr
+}
+
+func url(addr netip.Addr) string { return "http://" + net.JoinHostPort(addr.String(), "80") }
+
+func (s *space) awaitAnswer(host string, addr netip.Addr) (answer lab.Answer) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, fmt.Sprintf("an answer from %s to %s", addr, host), func(ctx context.Context) (bool, string, error) {
+		var err error
+		answer, err = s.Ask(ctx, host, url(addr))
+		return err == nil, fmt.Sprint(err), nil
+	})
+	return answer
+}
+
+// awaitOwner waits until the VirtualIP's status names a node, other than the given ones.
+func (s *space) awaitOwner(addr netip.Addr, not ...string) (owner string) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, fmt.Sprintf("an owner of %s, not %v", addr, not), func(ctx context.Context) (bool, string, error) {
+		vip, err := s.vip(ctx, addr)
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		owner = vip.Status.Node
+		return owner != "" && !slices.Contains(not, owner) && meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionAnnounced),
+			fmt.Sprintf("candidates %v, %+v", vip.Spec.Candidates, vip.Status), nil
+	})
+	return owner
+}
+
+// awaitSpeaker waits until the client's neighbour cache has another node for the address than the given one, and the
+// address answers.
+func (s *space) awaitSpeaker(addr netip.Addr, not string) (node string) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, fmt.Sprintf("another node than %s to answer ARP for %s", not, addr), func(ctx context.Context) (bool, string, error) {
+		node = s.speaker(addr)
+		if node == "" || node == not {
+			return false, "the client's cache has " + node, nil
+		}
+		_, err := s.Ask(ctx, lab.Client, url(addr))
+		return err == nil, fmt.Sprint(err), nil
+	})
+	return node
+}
+
+// speaker returns the node whose hardware address the client has for an address.
+func (c *cloud) speaker(addr netip.Addr) string {
+	have, err := c.Neighbor(lab.Client, addr)
+	if err != nil {
+		return ""
+	}
+	for _, node := range c.Nodes() {
+		if mac, err := c.MAC(node); err == nil && bytes.Equal(mac, have) {
+			return node
+		}
+	}
+	return ""
+}
+
+// awaitMembers waits until so many announcers are ready and see as many.
+func (c *cloud) awaitMembers(t *testing.T, n int32) {
+	t.Helper()
+	lab.Await(t.Context(), t, fmt.Sprintf("%d announcers that see each other", n), func(ctx context.Context) (bool, string, error) {
+		list, err := c.fairlead.FairleadV1alpha1().Announcers().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		var detail []string
+		ready := int32(0)
+		for i := range list.Items {
+			status := &list.Items[i].Status
+			detail = append(detail, fmt.Sprintf("%s sees %d, %+v", list.Items[i].Name, status.Members, status.Conditions))
+			if status.Members == n && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
+				ready++
+			}
+		}
+		return ready == n, strings.Join(detail, "; "), nil
+	})
+}
+
+// restart starts the announcer of a node again and waits until it takes part.
+func (s *space) restart(node string) {
+	s.t.Helper()
+	if _, err := s.StartAnnouncer(s.t.Context(), node); err != nil {
+		s.t.Fatal(err)
+	}
+	s.awaitMembers(s.t, 3)
+}
+
+func clientsReachServices(s *space) {
+	first4, first6 := s.onSegment()
+	s.backends("n1", "n2")
+	s.service("web", families(require), func(service *corev1.Service) {
+		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
+			Name: "udp", Port: 80, TargetPort: intstr.FromInt32(8080), Protocol: corev1.ProtocolUDP,
+		})
+	})
+	s.awaitAddresses("web", first4, first6)
+	for _, host := range []string{lab.Client, lab.Far} {
+		for _, addr := range []netip.Addr{first4, first6} {
+			s.awaitAnswer(host, addr)
+			lab.Await(s.t.Context(), s.t, fmt.Sprintf("UDP from %s to %s", addr, host), func(ctx context.Context) (bool, string, error) {
+				_, err := s.AskUDP(ctx, host, net.JoinHostPort(addr.String(), "80"))
+				return err == nil, fmt.Sprint(err), nil
+			})
+		}
+	}
+}
+
+func statusTellsWhoAnnounces(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	if speaker := s.speaker(addr); speaker != owner {
+		s.t.Errorf("status names %s, and %s answers ARP", owner, speaker)
+	}
+	vip := s.wantVIP(addr)
+	if vip.Spec.Candidates[0] != owner || len(vip.Spec.Candidates) < 2 || vip.Status.Since == nil || vip.Status.Epoch != vip.Spec.Epoch {
+		s.t.Errorf("candidates %v of epoch %d, status %+v", vip.Spec.Candidates, vip.Spec.Epoch, vip.Status)
+	}
+	lab.Await(s.t.Context(), s.t, "the inventory of "+owner, func(ctx context.Context) (bool, string, error) {
+		got, err := s.fairlead.FairleadV1alpha1().Announcers().Get(ctx, owner, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		at := slices.IndexFunc(got.Status.Interfaces, func(i v1alpha1.NodeInterface) bool { return i.Name == "eth0" })
+		return at >= 0 && slices.Contains(got.Status.Interfaces[at].Addresses, s.Addr4(owner).String()+"/24") &&
+			got.Status.Interfaces[at].DefaultRoute && got.Status.Interfaces[at].Up && got.Status.Owned >= 1 &&
+			strings.HasPrefix(got.Status.GossipAddress, s.Addr4(owner).String()), fmt.Sprintf("%+v", got.Status), nil
+	})
+}
+
+// failingNothing runs a change under a probe and checks that no request failed.
+func (s *space) failingNothing(addr netip.Addr, change func()) {
+	s.t.Helper()
+	probe, err := s.ProbeHTTP(s.t.Context(), lab.Client, url(addr), lab.ProbeOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	change()
+	attempts := probe.Stop()
+	if failed := attempts.Failures(); failed > 0 || len(attempts) == 0 {
+		s.t.Errorf("%d of %d requests failed, the longest time without an answer was %s", failed, len(attempts), attempts.LongestGap())
+		for _, attempt := range attempts {
+			if !attempt.OK {
+				s.t.Logf("%s to %s: %s", attempt.Start.Format(time.StampMicro), attempt.End.Format(time.StampMicro), attempt.Err)
+			}
+		}
+	}
+}
+
+func terminatedAnnouncerFailsNoRequest(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	s.failingNothing(addr, func() {
+		if err := s.Announcer(owner).Terminate(s.t.Context()); err != nil {
+			s.t.Error(err)
+		}
+		s.awaitSpeaker(addr, owner)
+	})
+	next := s.awaitOwner(addr, owner)
+	s.restart(owner)
+	if now := s.awaitOwner(addr); now != next {
+		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
+	}
+}
+
+func drainedNodeFailsNoRequest(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	annotate := func(value string) {
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{"fairlead.dev/drain":%s}}}`, value)
+		_, err := s.Client().CoreV1().Nodes().Patch(s.t.Context(), owner, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	s.failingNothing(addr, func() {
+		annotate(`"true"`)
+		s.awaitSpeaker(addr, owner)
+		s.awaitOwner(addr, owner)
+	})
+	annotate("null")
+}
+
+func killedAnnouncerLosesItsAddress(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	s.Announcer(owner).Kill()
+	s.awaitSpeaker(addr, owner)
+	s.awaitOwner(addr, owner)
+	s.restart(owner)
+}
+
+func crashedNodeLosesItsAddress(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	if err := s.CrashNode(owner); err != nil {
+		s.t.Fatal(err)
+	}
+	s.awaitSpeaker(addr, owner)
+	next := s.awaitOwner(addr, owner)
+	if err := s.RestoreNode(s.t.Context(), owner); err != nil {
+		s.t.Fatal(err)
+	}
+	s.awaitMembers(s.t, 3)
+	if now := s.awaitOwner(addr); now != next {
+		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
+	}
+	s.awaitAnswer(lab.Client, addr)
+}
+
+func addressMovesWithoutManager(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	s.ccm.Kill()
+	s.Announcer(owner).Kill()
+	s.awaitSpeaker(addr, owner)
+	s.awaitOwner(addr, owner)
+	s.ccm = s.startCCM(s.t, "ccm-again", "--leader-elect=false")
+	s.restart(owner)
+	s.wantAddresses("web", addr)
+}
+
+func addressMovesWithoutAPIServer(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	s.failingNothing(addr, func() {
+		s.StopAPIServer()
+		for range 100 { // a hundred answers one after the other
+			s.awaitAnswer(lab.Client, addr)
+		}
+	})
+	s.Announcer(owner).Kill()
+	next := s.awaitSpeaker(addr, owner)
+	if err := s.StartAPIServer(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	if now := s.awaitOwner(addr, owner); now != next {
+		s.t.Errorf("%s took over, the status says %s", next, now)
+	}
+	s.restart(owner)
+}
+
+func addressOfAnotherStationIsNotUsed(s *space) {
+	first, _ := s.onSegment()
+	if err := s.AddHost("stranger"); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.AddAddress("stranger", netip.PrefixFrom(first, 24)); err != nil {
+		s.t.Fatal(err)
+	}
+	s.backends("n1")
+	s.service("web")
+	s.awaitAddresses("web", first.Next())
+	s.awaitAnswer(lab.Client, first.Next())
+	stranger, err := s.MAC("stranger")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	lab.Await(s.t.Context(), s.t, "the client to find the stranger behind its address", func(ctx context.Context) (bool, string, error) {
+		_, refused := s.Ask(ctx, lab.Client, url(first)) // asks for the hardware address first
+		have, err := s.Neighbor(lab.Client, first)
+		return bytes.Equal(have, stranger), fmt.Sprintf("%s, %v", have, refused), err
+	})
+	s.awaitWarning(v1alpha1.VirtualIPName(first), first.String(), stranger.String())
+}
+
+func localTrafficFollowsEndpoints(s *space) {
+	s.onSegment()
+	old := s.backends("n2")[0]
+	s.service("web", local)
+	addr := s.awaitCount("web", 1)[0]
+	answer := s.awaitAnswer(lab.Client, addr)
+	if !strings.HasPrefix(answer.Client, s.Addr4(lab.Client).String()+":") {
+		s.t.Errorf("the pod saw %s, want the client's own address", answer.Client)
+	}
+	if owner := s.awaitOwner(addr); owner != "n2" {
+		s.t.Errorf("%s announces, and only n2 has an endpoint", owner)
+	}
+	s.backends("n3")
+	if err := s.SetPodReady(s.t.Context(), old, false); err != nil {
+		s.t.Fatal(err)
+	}
+	if owner := s.awaitOwner(addr, "n2"); owner != "n3" {
+		s.t.Errorf("%s announces, and only n3 has an endpoint", owner)
+	}
+	if by := s.awaitAnswer(lab.Client, addr).Node; by != "n3" {
+		s.t.Errorf("an answer from %s", by)
+	}
+}
