@@ -101,7 +101,7 @@ func (c *cloud) startCCM(t *testing.T, name string, args ...string) *lab.Process
 	return p
 }
 
-// awaitLeader waits until a manager other than the given ones holds the lease.
+// awaitLeader waits until a manager has become the leader after a moment.
 func (c *cloud) awaitLeader(t *testing.T, notBefore time.Time) {
 	t.Helper()
 	lab.Await(t.Context(), t, "a new leader", func(ctx context.Context) (bool, string, error) {

@@ -74,7 +74,7 @@ func (s *space) editPool(name string, edit func(*v1alpha1.AddressPoolSpec)) {
 	})
 }
 
-// named edits a Service that is about to be made.
+// edit changes a Service before it is written.
 type edit = func(*corev1.Service)
 
 func annotated(key, value string) edit {
@@ -100,8 +100,8 @@ func onPort(protocol corev1.Protocol, port int32) edit {
 	}
 }
 
-// service makes a LoadBalancer Service with TCP port 80 for pods labelled app=NAME, and no node ports of which a lab has
-// but few. The test's end deletes it.
+// service makes a LoadBalancer Service with TCP port 80 for pods labelled app=NAME, without node ports, of which a cluster
+// has but few. The end of the test deletes it.
 func (s *space) service(name string, edits ...edit) *corev1.Service {
 	s.t.Helper()
 	service := &corev1.Service{
