@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -163,8 +164,9 @@ func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	if state == Established {
 		e.LastError = ""
 		e.families = commonFamilies(ev.Peer.State.LocalCap, ev.Peer.State.RemoteCap)
-	} else if m := ev.Peer.State.DisconnectMessage; m != "" {
-		e.LastError = m
+	} else if s := ev.Peer.State; s.DisconnectMessage != "" &&
+		s.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
+		e.LastError = s.DisconnectMessage
 	}
 	b.poke()
 }

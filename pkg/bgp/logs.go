@@ -6,10 +6,10 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"k8s.io/klog/v2"
 )
 
@@ -45,17 +45,26 @@ func (b *logBridge) Handle(ctx context.Context, r slog.Record) error {
 	if b.muted.Load() {
 		return nil
 	}
-	at, reason := b.peer, ""
+	at, reason, transition, code := b.peer, "", false, [2]uint8{}
 	r.Attrs(func(a slog.Attr) bool {
-		switch strings.ToLower(a.Key) {
-		case "key", "peer":
+		switch a.Key {
+		case "Key", "Peer":
 			at = addressOf(a, at)
-		case "error", "err", "reason":
+		case "Error", "Err", "reason":
 			reason = a.Value.String()
+		case "Code":
+			code[0] = uint8(a.Value.Int64())
+		case "Subcode":
+			code[1] = uint8(a.Value.Int64())
+		case "new": // a change of state, which comes as an event too, with its cause
+			transition = true
 		}
 		return true
 	})
-	if at.IsValid() && reason != "" {
+	if code[0] != 0 {
+		reason = "notification sent: " + bgp.NewNotificationErrorCode(code[0], code[1]).String()
+	}
+	if at.IsValid() && reason != "" && !transition {
 		b.heard(at, reason)
 	}
 	if !b.next.Enabled(ctx, r.Level) {

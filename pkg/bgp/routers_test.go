@@ -93,6 +93,8 @@ func newRouter(t *testing.T, name string, n int) *router {
 	r.run("ip", "link", "set", "lo", "up")
 	r.run("ip", "addr", "add", r.own.String()+"/24", "dev", "eth0")
 	r.run("ip", "addr", "add", r.own6.String()+"/64", "dev", "eth0", "nodad")
+	// FRR refuses IPv6 sessions while the link-local address is tentative.
+	r.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0")
 	r.run("ip", "link", "set", "eth0", "up")
 	r.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	return r

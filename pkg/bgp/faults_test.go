@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPassword(t *testing.T) {
+	r := newRouter(t, "frr", 1)
+	r.frr(frrConfig(r, "neighbor 10.9.1.1 password right"))
+	s := newSpeaker(t)
+	peer := frrPeer(r)
+	peer.Password = "wrong"
+	d := Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}}}
+	apply(t, s, d)
+	await(t, "an error in words", func() (bool, string) {
+		x := session(s, "frr")
+		return x.LastError != "" && x.State != Established, fmt.Sprintf("%+v", x)
+	})
+	t.Logf("with a wrong password: %+v", session(s, "frr"))
+	d.Peers[0].Password = "right"
+	apply(t, s, d)
+	established(t, s, "frr")
+	r.has("10.99.0.1/32", true)
+}
+
+func TestWrongASN(t *testing.T) {
+	r := newRouter(t, "frr", 1)
+	r.frr(frrConfig(r))
+	s := newSpeaker(t)
+	peer := frrPeer(r)
+	peer.ASN = 64999
+	apply(t, s, Desired{Peers: []Peer{peer}})
+	await(t, "an error in words", func() (bool, string) {
+		x := session(s, "frr")
+		return x.LastError != "", fmt.Sprintf("%+v", x)
+	})
+	t.Logf("with a wrong ASN: %+v", session(s, "frr"))
+}
+
+func TestRestart(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		keep       bool
+		wantAbsent bool
+	}{{"leaving without a word", true, false}, {"cease", false, true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRouter(t, "frr", 1)
+			r.frr(frrConfig(r, "bgp graceful-restart"))
+			peer := frrPeer(r)
+			peer.GracefulRestart = 30 * time.Second
+			d := Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}}
+			first := newSpeaker(t)
+			apply(t, first, d)
+			established(t, first, "frr")
+			r.has("10.99.0.1/32", true)
+			r.has("fd99::1/128", true)
+			if err := first.Stop(t.Context(), tt.keep); err != nil {
+				t.Fatal(err)
+			}
+			absent := false
+			look := func() {
+				absent = absent || r.path("10.99.0.1/32") == nil || r.path("fd99::1/128") == nil
+			}
+			await(t, "the session gone", func() (bool, string) {
+				look()
+				out := r.vtysh("show bgp neighbors 10.9.1.1")
+				return !strings.Contains(out, "BGP state = Established"), out
+			})
+			second := newSpeaker(t)
+			apply(t, second, d)
+			began := time.Now()
+			await(t, "the session back", func() (bool, string) {
+				look()
+				x := session(second, "frr")
+				return x.State == Established, fmt.Sprintf("%+v", x)
+			})
+			t.Logf("session back after %v", time.Since(began))
+			await(t, "fresh routes", func() (bool, string) {
+				look()
+				p, p6 := r.path("10.99.0.1/32"), r.path("fd99::1/128")
+				return p != nil && !p.Stale && p6 != nil && !p6.Stale, fmt.Sprintf("%+v %+v", p, p6)
+			})
+			look()
+			if absent != tt.wantAbsent {
+				t.Errorf("routes were absent: %v, want %v", absent, tt.wantAbsent)
+			}
+		})
+	}
+}
+
+func TestBFD(t *testing.T) {
+	r := newRouter(t, "frr", 1)
+	r.frr(frrConfig(r))
+	s := newSpeaker(t)
+	peer := frrPeer(r)
+	peer.BFD = BFD{Interval: 50 * time.Millisecond, Multiplier: 3}
+	apply(t, s, Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}}})
+
+	// The router does not speak BFD yet: the session comes up, and stays empty.
+	x := established(t, s, "frr")
+	r.await("the end of what it is told at first", func() (bool, string) {
+		out := r.vtysh("show bgp neighbors 10.9.1.1")
+		return strings.Contains(out, "End-of-RIB received: Yes") || strings.Contains(out, "Updates:"), out
+	})
+	if x = session(s, "frr"); x.Prefixes != 0 || !strings.Contains(x.LastError, "bfd is Down") {
+		t.Errorf("without BFD: %+v", x)
+	}
+	if p := r.path("10.99.0.1/32"); p != nil {
+		t.Errorf("a route is announced without BFD: %+v", p)
+	}
+
+	r.vtysh("conf t", "router bgp 64500", "neighbor 10.9.1.1 bfd 3 50 50")
+	r.has("10.99.0.1/32", true)
+	// FRR may flap once while it goes from one packet a second to the interval it is told.
+	await(t, "BFD and the session up", func() (bool, string) {
+		x := session(s, "frr")
+		return x.State == Established && x.BFD == bfdUp && x.Prefixes == 1 && x.LastError == "", fmt.Sprintf("%+v", x)
+	})
+	r.has("10.99.0.1/32", true)
+
+	// The hold time is 9s: before that, only BFD can notice.
+	r.run("ip", "link", "set", "eth0", "down")
+	began := time.Now()
+	await(t, "the session lost", func() (bool, string) {
+		x := session(s, "frr")
+		return x.State != Established && x.BFD != bfdUp, fmt.Sprintf("%+v", x)
+	})
+	t.Logf("session lost %v after the path", time.Since(began))
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the loss was noticed after %v: not by BFD", took)
+	}
+	r.run("ip", "link", "set", "eth0", "up")
+	established(t, s, "frr")
+	r.has("10.99.0.1/32", true)
+}
+
+func TestUnnumbered(t *testing.T) {
+	r := newRouter(t, "frr", 1)
+	r.frr(`router bgp 64500
+ bgp router-id 10.9.1.2
+ no bgp ebgp-requires-policy
+ neighbor eth0 interface remote-as 64512
+ address-family ipv6 unicast
+  neighbor eth0 activate
+ exit-address-family
+`)
+	r.vtysh("conf t", "interface eth0", "no ipv6 nd suppress-ra", "ipv6 nd ra-interval 1")
+	s := newSpeaker(t)
+	apply(t, s, Desired{
+		Peers:  []Peer{{Name: "frr", Interface: "frr", ASN: 64500, LocalASN: 64512}},
+		Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}},
+	})
+	established(t, s, "frr")
+	p, p6 := r.has("10.99.0.1/32", true), r.has("fd99::1/128", true)
+	if len(p.Nexthops) == 0 || !strings.HasPrefix(p.Nexthops[0].IP, "fe80:") || len(p6.Nexthops) == 0 {
+		t.Errorf("next hops %+v and %+v, want link-local ones (RFC 5549)", p.Nexthops, p6.Nexthops)
+	}
+}
+
+func TestIPv4RoutesOverIPv6(t *testing.T) {
+	t.Run("IPv6 next hop (RFC 8950)", func(t *testing.T) { overIPv6(t, netip.Addr{}, "fd09:1::1") })
+	t.Run("IPv4 next hop", func(t *testing.T) { overIPv6(t, netip.MustParseAddr("10.9.1.1"), "10.9.1.1") })
+}
+
+func overIPv6(t *testing.T, nextHop netip.Addr, want string) {
+	r := newRouter(t, "frr", 1)
+	r.frr(`router bgp 64500
+ bgp router-id 10.9.1.2
+ no bgp ebgp-requires-policy
+ neighbor fd09:1::1 remote-as 64512
+ neighbor fd09:1::1 capability extended-nexthop
+ address-family ipv6 unicast
+  neighbor fd09:1::1 activate
+ exit-address-family
+`)
+	s := newSpeaker(t)
+	peer := Peer{Name: "frr", Address: r.own6, ASN: 64500, LocalASN: 64512, ConnectRetry: time.Second, NextHop4: nextHop}
+	apply(t, s, Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}})
+	if p := r.has("10.99.0.1/32", true); p.Nexthops[0].IP != want {
+		t.Errorf("next hops %+v, want %v", p.Nexthops, want)
+	}
+	r.has("fd99::1/128", true)
+}
