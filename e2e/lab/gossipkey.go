@@ -43,7 +43,8 @@ func (l *Lab) watchGossipKey(path string) error {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, gossipSecret).String()
 		}))
 	write := func(obj any) {
-		if secret, ok := obj.(*corev1.Secret); ok {
+		// A kubelet, too, waits for a Secret to have the key that a pod mounts.
+		if secret, ok := obj.(*corev1.Secret); ok && len(secret.Data["key"]) > 0 {
 			_ = replaceFile(path, secret.Data["key"]) // an error shows as a file that does not come or stays old
 		}
 	}

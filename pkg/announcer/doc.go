@@ -11,8 +11,7 @@
 // # Voters
 //
 // A majority is counted among the nodes that have an Announcer object. The object belongs to its Node (ownerReference),
-// so it goes when the Node is deleted, by the garbage collector or earlier by the cloud controller manager; that is how
-// a removed node leaves the voters. An agent that ends on request marks its object Ready=False, reason Stopped, and after
+// so the garbage collector deletes it after the Node; that is how a removed node leaves the voters. An agent that ends on request marks its object Ready=False, reason Stopped, and after
 // a minute is not counted until it is back: it holds nothing, and removing the agent from half of the nodes must not
 // silence the rest for good.
 //
