@@ -18,7 +18,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
-// DecommissionedAnnotation, with any value, tells that a node's machine is gone for good. Only then, and only while the
+// DecommissionedAnnotation with any value tells that a node's machine is gone for good. Only then, and only while the
 // node is not ready, may the node lifecycle controller delete the Node object.
 const DecommissionedAnnotation = "fairlead.dev/decommissioned"
 
@@ -109,7 +109,7 @@ func (i *instances) internalAddresses(node *corev1.Node) ([]netip.Addr, error) {
 
 func parseProvided(node, given string) ([]netip.Addr, error) {
 	var found []netip.Addr
-	for _, text := range strings.Split(given, ",") {
+	for text := range strings.SplitSeq(given, ",") {
 		parsed, err := netip.ParseAddr(strings.TrimSpace(text))
 		if err != nil {
 			return nil, fmt.Errorf("node %s: annotation %s %q: expected one IP address, or one of each family separated by a comma",

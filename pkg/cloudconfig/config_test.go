@@ -43,8 +43,10 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"zone missing", head + "zones: [{names: [a]}]", []string{"zones[0].zone", "Required"}},
 		{"no matcher", head + "zones: [{zone: a}]", []string{"zones[0]", "exactly one of"}},
 		{"two matchers", head + "zones: [{zone: a, names: [x], cidrs: [10.0.0.0/8]}]", []string{"exactly one of"}},
-		{"bad cidr and bad glob", head + "zones: [{zone: a, cidrs: [10/8]}, {zone: b, names: ['[']}]",
-			[]string{"zones[0].cidrs[0]", "10/8", "zones[1].names[0]"}},
+		{
+			"bad cidr and bad glob", head + "zones: [{zone: a, cidrs: [10/8]}, {zone: b, names: ['[']}]",
+			[]string{"zones[0].cidrs[0]", "10/8", "zones[1].names[0]"},
+		},
 		{"not yaml", "{", []string{"yaml"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

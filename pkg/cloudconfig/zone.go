@@ -5,6 +5,7 @@ package cloudconfig
 import (
 	"net/netip"
 	"path"
+	"slices"
 )
 
 // Zone returns the zone and region of a node by the first rule that matches its name, one of its internal addresses, or
@@ -29,10 +30,8 @@ func (r ZoneRule) matches(name string, addresses []netip.Addr, labels map[string
 		if err != nil {
 			continue // refused by validate
 		}
-		for _, address := range addresses {
-			if prefix.Contains(address) {
-				return true
-			}
+		if slices.ContainsFunc(addresses, prefix.Contains) {
+			return true
 		}
 	}
 	return len(r.Labels) > 0 && containsAll(labels, r.Labels)

@@ -31,7 +31,7 @@ func managed(service *corev1.Service) bool {
 func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
-		return nil // no key of a Service
+		return nil //nolint:nilerr // no key of a Service, and will be none at the next try
 	}
 	service, err := c.config.Informers.Core().V1().Services().Lister().Services(namespace).Get(name)
 	switch {

@@ -29,11 +29,17 @@ func TestLostByMajority(t *testing.T) {
 		{"two of three agree", []*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c")}, []string{"c"}},
 		{"one of three is no majority", []*v1alpha1.Announcer{announcer("a", "c"), announcer("b"), announcer("c")}, nil},
 		{"one of two is no majority", []*v1alpha1.Announcer{announcer("a", "b"), announcer("b")}, nil},
-		{"a cut-off node cannot outvote those it lost",
-			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c", "a", "b")}, []string{"c"}},
+		{
+			"a cut-off node cannot outvote those it lost",
+			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c", "a", "b")},
+			[]string{"c"},
+		},
 		{"a vote for oneself is none", []*v1alpha1.Announcer{announcer("a", "a"), announcer("b", "a"), announcer("c")}, nil},
-		{"a node without an Announcer is not known",
-			[]*v1alpha1.Announcer{announcer("a", "x"), announcer("b", "x"), announcer("c", "x")}, nil},
+		{
+			"a node without an Announcer is not known",
+			[]*v1alpha1.Announcer{announcer("a", "x"), announcer("b", "x"), announcer("c", "x")},
+			nil,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := lostByMajority(test.announcers); !slices.Equal(got, test.want) {

@@ -55,11 +55,11 @@ func (m *model) free(addr netip.Addr, key string) int {
 	if _, ok := m.holders[addr]; ok {
 		return 0
 	}
-	for_, ok := m.kept[addr]
+	forKey, ok := m.kept[addr]
 	switch {
 	case !ok:
 		return 1
-	case for_ != "" && for_ == key:
+	case forKey != "" && forKey == key:
 		return 2
 	}
 	return 0
@@ -107,89 +107,119 @@ func modelUniverse() []netip.Addr {
 	return all
 }
 
+// machine runs an Index and its model side by side.
+type machine struct {
+	*model
+	x   *ipam.Index
+	now time.Time
+}
+
 func TestIndexAgainstModel(t *testing.T) {
 	all := modelUniverse()
 	rapid.Check(t, func(t *rapid.T) {
-		x := ipam.NewIndex()
-		m := &model{
-			all: all, holders: map[netip.Addr]ipam.Holder{},
-			kept: map[netip.Addr]string{}, until: map[netip.Addr]time.Time{},
-		}
-		now := time.Unix(1000, 0)
-		addrs, keys := rapid.SampledFrom(all), rapid.SampledFrom([]string{"n/a", "n/b", "o/c"})
-		holder := func(t *rapid.T) ipam.Holder {
-			key := keys.Draw(t, "key")
-			return ipam.Holder{Key: key, Namespace: key[:1], Pool: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "pool")}
-		}
-		later := func(t *rapid.T) time.Time {
-			return now.Add(time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds")) * time.Second)
+		m := &machine{
+			model: &model{
+				all: all, holders: map[netip.Addr]ipam.Holder{},
+				kept: map[netip.Addr]string{}, until: map[netip.Addr]time.Time{},
+			},
+			x:   ipam.NewIndex(),
+			now: time.Unix(1000, 0),
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"pools": func(t *rapid.T) {
-				specs := drawPools(t, all)
-				m.nodes = nil
-				if rapid.Bool().Draw(t, "node") {
-					m.nodes = []ipam.Node{{Name: "n1", Address: addrs.Draw(t, "node address")}}
-				}
-				x.SetPools(specs, m.nodes)
-				slices.SortStableFunc(specs, func(a, b ipam.PoolSpec) int { return a.Created.Compare(b.Created) })
-				m.pools = specs
-			},
-			"time": func(t *rapid.T) {
-				now = later(t)
-				x.Expire(now)
-				m.expire(now)
-			},
-			"lowest": func(t *rapid.T) {
-				key, pool := keys.Draw(t, "key"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "pool")
-				within := rapid.SampledFrom([]ipam.Range{ipam.IPv4.Range(), ipam.IPv6.Range(),
-					mustParse("10.0.1.0/24"), mustParse("10.0.0.252-10.0.0.254")}).Draw(t, "within")
-				got, ok := x.Lowest(pool, key, within, now)
-				if want := m.lowest(pool, key, within); ok != want.IsValid() || got != want {
-					t.Fatalf("lowest of %s in %s for %s: got %v (%t), want %v", pool, within, key, got, ok, want)
-				}
-			},
-			"take": func(t *rapid.T) {
-				addr, h := addrs.Draw(t, "address"), holder(t)
-				want := m.free(addr, h.Key) > 0 || m.holders[addr].Key == h.Key
-				err := x.Take(addr, h, now)
-				if (err == nil) != want || err != nil && !errors.Is(err, ipam.ErrAddressInUse) {
-					t.Fatalf("take %s for %s: %v, want success %t", addr, h.Key, err, want)
-				}
-				if want {
-					m.holders[addr] = h
-					if m.kept[addr] != "" { // a quarantine stays for the time after the release
-						m.drop(addr)
-					}
-				}
-			},
-			"release": func(t *rapid.T) {
-				addr := addrs.Draw(t, "address")
-				if got, _ := x.Release(addr); got != m.holders[addr] {
-					t.Fatalf("released %s of %v, want %v", addr, got, m.holders[addr])
-				}
-				delete(m.holders, addr)
-			},
-			"reserve": func(t *rapid.T) {
-				addr, key, until := addrs.Draw(t, "address"), keys.Draw(t, "key"), later(t)
-				_, isHeld := m.holders[addr]
-				if for_, ok := m.kept[addr]; x.Reserve(addr, key, until) {
-					if isHeld || ok && for_ == "" {
-						t.Fatalf("reserved %s, which is held or quarantined", addr)
-					}
-					m.kept[addr], m.until[addr] = key, until
-				}
-			},
-			"quarantine": func(t *rapid.T) {
-				addr, until := addrs.Draw(t, "address"), later(t)
-				x.Quarantine(addr, until)
-				if for_, ok := m.kept[addr]; !ok || for_ != "" || m.until[addr].Before(until) {
-					m.kept[addr], m.until[addr] = "", until
-				}
-			},
-			"": func(t *rapid.T) { m.compare(t, x) },
+			"pools":      m.setPools,
+			"time":       m.pass,
+			"lowest":     m.lookUp,
+			"take":       m.take,
+			"release":    m.release,
+			"reserve":    m.reserve,
+			"quarantine": m.quarantine,
+			"":           func(t *rapid.T) { m.compare(t, m.x) },
 		})
 	})
+}
+
+func (m *machine) drawAddress(t *rapid.T) netip.Addr {
+	return rapid.SampledFrom(m.all).Draw(t, "address")
+}
+
+func drawKey(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"n/a", "n/b", "o/c"}).Draw(t, "key")
+}
+
+func (m *machine) drawLater(t *rapid.T) time.Time {
+	return m.now.Add(time.Duration(rapid.IntRange(1, 5).Draw(t, "seconds")) * time.Second)
+}
+
+func (m *machine) setPools(t *rapid.T) {
+	specs := drawPools(t, m.all)
+	m.nodes = nil
+	if rapid.Bool().Draw(t, "node") {
+		m.nodes = []ipam.Node{{Name: "n1", Address: m.drawAddress(t)}}
+	}
+	m.x.SetPools(specs, m.nodes)
+	slices.SortStableFunc(specs, func(a, b ipam.PoolSpec) int { return a.Created.Compare(b.Created) })
+	m.pools = specs
+}
+
+func (m *machine) pass(t *rapid.T) {
+	m.now = m.drawLater(t)
+	m.x.Expire(m.now)
+	m.expire(m.now)
+}
+
+func (m *machine) lookUp(t *rapid.T) {
+	key, pool := drawKey(t), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "pool")
+	within := rapid.SampledFrom([]ipam.Range{
+		ipam.IPv4.Range(), ipam.IPv6.Range(),
+		mustParse("10.0.1.0/24"), mustParse("10.0.0.252-10.0.0.254"),
+	}).Draw(t, "within")
+	got, ok := m.x.Lowest(pool, key, within, m.now)
+	if want := m.lowest(pool, key, within); ok != want.IsValid() || got != want {
+		t.Fatalf("lowest of %s in %s for %s: got %v (%t), want %v", pool, within, key, got, ok, want)
+	}
+}
+
+func (m *machine) take(t *rapid.T) {
+	addr, key := m.drawAddress(t), drawKey(t)
+	h := ipam.Holder{Key: key, Namespace: key[:1], Pool: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "pool")}
+	want := m.free(addr, h.Key) > 0 || m.holders[addr].Key == h.Key
+	err := m.x.Take(addr, h, m.now)
+	if (err == nil) != want || err != nil && !errors.Is(err, ipam.ErrAddressInUse) {
+		t.Fatalf("take %s for %s: %v, want success %t", addr, h.Key, err, want)
+	}
+	if want {
+		m.holders[addr] = h
+		if m.kept[addr] != "" { // a quarantine stays for the time after the release
+			m.drop(addr)
+		}
+	}
+}
+
+func (m *machine) release(t *rapid.T) {
+	addr := m.drawAddress(t)
+	if got, _ := m.x.Release(addr); got != m.holders[addr] {
+		t.Fatalf("released %s of %v, want %v", addr, got, m.holders[addr])
+	}
+	delete(m.holders, addr)
+}
+
+func (m *machine) reserve(t *rapid.T) {
+	addr, key, until := m.drawAddress(t), drawKey(t), m.drawLater(t)
+	_, isHeld := m.holders[addr]
+	if forKey, ok := m.kept[addr]; m.x.Reserve(addr, key, until) {
+		if isHeld || ok && forKey == "" {
+			t.Fatalf("reserved %s, which is held or quarantined", addr)
+		}
+		m.kept[addr], m.until[addr] = key, until
+	}
+}
+
+func (m *machine) quarantine(t *rapid.T) {
+	addr, until := m.drawAddress(t), m.drawLater(t)
+	m.x.Quarantine(addr, until)
+	if forKey, ok := m.kept[addr]; !ok || forKey != "" || m.until[addr].Before(until) {
+		m.kept[addr], m.until[addr] = "", until
+	}
 }
 
 func mustParse(text string) ipam.Range {
@@ -217,9 +247,9 @@ func (m *model) compare(t *rapid.T, x *ipam.Index) {
 		u := want[at]
 		capacity[at]++
 		holder, isHeld := m.holders[addr]
-		if for_, isKept := m.kept[addr]; isHeld {
+		if forKey, isKept := m.kept[addr]; isHeld {
 			u.Assigned++
-		} else if isKept && for_ == "" {
+		} else if isKept && forKey == "" {
 			u.Quarantined++
 		} else if isKept {
 			u.Reserved++

@@ -43,10 +43,15 @@ func TestSelectOrdersPools(t *testing.T) {
 	}{
 		{"by priority", ipam.Request{Namespace: "x", Family: ipam.IPv4}, []string{"big", "office"}},
 		{"selected namespace first", ipam.Request{Namespace: "lab", Family: ipam.IPv4}, []string{"lab", "big", "office"}},
-		{"selectors by priority", ipam.Request{Namespace: "lab", NamespaceLabels: map[string]string{"env": "prod"},
-			ServiceLabels: map[string]string{"app": "web"}, Family: ipam.IPv4}, []string{"web", "lab", "prod", "big", "office"}},
-		{"named, in the order named", ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"spare", "lab", "office", "none"}},
-			[]string{"spare", "office"}},
+		{"selectors by priority", ipam.Request{
+			Namespace: "lab", NamespaceLabels: map[string]string{"env": "prod"},
+			ServiceLabels: map[string]string{"app": "web"}, Family: ipam.IPv4,
+		}, []string{"web", "lab", "prod", "big", "office"}},
+		{
+			"named, in the order named",
+			ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"spare", "lab", "office", "none"}},
+			[]string{"spare", "office"},
+		},
 		{"IPv6", ipam.Request{Namespace: "x", Family: ipam.IPv6}, []string{"office"}},
 		{"range", ipam.Request{Namespace: "x", Within: mustRange(t, "10.4.0.4-10.4.0.6")}, []string{"spare"}},
 	} {
@@ -70,39 +75,67 @@ func TestPick(t *testing.T) {
 		text  string
 	}{
 		{name: "lowest of the first pool", req: ipam.Request{Namespace: "x", Family: ipam.IPv4}, want: "10.8.0.0"},
-		{name: "next pool when the limit is reached", req: ipam.Request{Namespace: "x", Family: ipam.IPv4},
-			taken: []string{"10.8.0.0", "10.8.0.1"}, want: "10.0.0.10"},
-		{name: "limit is per namespace", req: ipam.Request{Namespace: "y", Family: ipam.IPv4},
-			taken: []string{"10.8.0.0", "10.8.0.1"}, want: "10.8.0.2"},
-		{name: "edges and exclusions are passed over", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"spare"}},
-			taken: []string{"10.4.0.1", "10.4.0.2", "10.4.0.3", "10.4.0.4", "10.4.0.5", "10.4.0.6", "10.4.0.7", "10.4.0.8"}, want: "10.4.0.10"},
+		{
+			name: "next pool when the limit is reached", req: ipam.Request{Namespace: "x", Family: ipam.IPv4},
+			taken: []string{"10.8.0.0", "10.8.0.1"}, want: "10.0.0.10",
+		},
+		{
+			name: "limit is per namespace", req: ipam.Request{Namespace: "y", Family: ipam.IPv4},
+			taken: []string{"10.8.0.0", "10.8.0.1"}, want: "10.8.0.2",
+		},
+		{
+			name: "edges and exclusions are passed over", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"spare"}},
+			taken: []string{"10.4.0.1", "10.4.0.2", "10.4.0.3", "10.4.0.4", "10.4.0.5", "10.4.0.6", "10.4.0.7", "10.4.0.8"}, want: "10.4.0.10",
+		},
 		{name: "within a range", req: ipam.Request{Namespace: "x", Within: mustRange(t, "10.8.3.0/24")}, want: "10.8.3.0"},
 		{name: "asked for", req: ipam.Request{Namespace: "x", Address: ip("10.4.0.77")}, want: "10.4.0.77"},
-		{name: "full", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"office"}},
+		{
+			name: "full", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"office"}},
 			taken: []string{"10.0.0.10", "10.0.0.11", "10.0.0.12"}, is: ipam.ErrPoolExhausted,
-			text: "no IPv4 address can be assigned: pool office: full, 3 of 3 IPv4 addresses assigned"},
-		{name: "limit", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"big"}}, taken: []string{"10.8.0.0", "10.8.0.1"},
-			is: ipam.ErrNamespaceLimit, text: "no IPv4 address can be assigned: pool big: limit of 2 addresses for namespace x reached"},
-		{name: "not allowed", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"lab"}},
-			is: ipam.ErrNotAllowed, text: "no IPv4 address can be assigned: pool lab: namespace x not allowed"},
-		{name: "disabled", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"old"}},
-			is: ipam.ErrNotAllowed, text: "no IPv4 address can be assigned: pool old: disabled, it hands out no addresses"},
-		{name: "unknown pool", req: ipam.Request{Namespace: "x", Family: ipam.IPv6, Pools: []string{"none"}},
-			is: ipam.ErrNoPool, text: "no IPv6 address can be assigned: pool none: does not exist"},
-		{name: "range full", req: ipam.Request{Namespace: "y", Within: mustRange(t, "10.8.0.0/31")}, taken: []string{"10.8.0.0", "10.8.0.1"},
-			is: ipam.ErrPoolExhausted},
+			text: "no IPv4 address can be assigned: pool office: full, 3 of 3 IPv4 addresses assigned",
+		},
+		{
+			name: "limit", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"big"}}, taken: []string{"10.8.0.0", "10.8.0.1"},
+			is: ipam.ErrNamespaceLimit, text: "no IPv4 address can be assigned: pool big: limit of 2 addresses for namespace x reached",
+		},
+		{
+			name: "not allowed", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"lab"}},
+			is: ipam.ErrNotAllowed, text: "no IPv4 address can be assigned: pool lab: namespace x not allowed",
+		},
+		{
+			name: "disabled", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"old"}},
+			is: ipam.ErrNotAllowed, text: "no IPv4 address can be assigned: pool old: disabled, it hands out no addresses",
+		},
+		{
+			name: "unknown pool", req: ipam.Request{Namespace: "x", Family: ipam.IPv6, Pools: []string{"none"}},
+			is: ipam.ErrNoPool, text: "no IPv6 address can be assigned: pool none: does not exist",
+		},
+		{
+			name: "range full", req: ipam.Request{Namespace: "y", Within: mustRange(t, "10.8.0.0/31")}, taken: []string{"10.8.0.0", "10.8.0.1"},
+			is: ipam.ErrPoolExhausted,
+		},
 		{name: "range in no pool", req: ipam.Request{Namespace: "x", Within: mustRange(t, "10.8.255.0-10.9.0.7")}, is: ipam.ErrAddressOutsidePools},
-		{name: "address in no pool", req: ipam.Request{Namespace: "x", Address: ip("192.0.2.1")},
-			is: ipam.ErrAddressOutsidePools, text: "address 192.0.2.1 cannot be assigned: no pool has it"},
-		{name: "address excluded", req: ipam.Request{Namespace: "x", Address: ip("10.4.0.9")},
-			is: ipam.ErrAddressOutsidePools, text: "address 10.4.0.9 cannot be assigned: pool spare: 10.4.0.9 is not an address it hands out"},
-		{name: "address of another pool than named", req: ipam.Request{Namespace: "x", Address: ip("10.8.0.9"), Pools: []string{"office"}},
-			is: ipam.ErrAddressOutsidePools},
+		{
+			name: "address in no pool", req: ipam.Request{Namespace: "x", Address: ip("192.0.2.1")},
+			is: ipam.ErrAddressOutsidePools, text: "address 192.0.2.1 cannot be assigned: no pool has it",
+		},
+		{
+			name: "address excluded", req: ipam.Request{Namespace: "x", Address: ip("10.4.0.9")},
+			is: ipam.ErrAddressOutsidePools, text: "address 10.4.0.9 cannot be assigned: pool spare: 10.4.0.9 is not an address it hands out",
+		},
+		{
+			name: "address of another pool than named", req: ipam.Request{Namespace: "x", Address: ip("10.8.0.9"), Pools: []string{"office"}},
+			is: ipam.ErrAddressOutsidePools,
+		},
 		{name: "address not for the namespace", req: ipam.Request{Namespace: "x", Address: ip("10.1.0.1")}, is: ipam.ErrNotAllowed},
-		{name: "address in use", req: ipam.Request{Key: "x/new", Namespace: "x", Address: ip("10.0.0.11")}, taken: []string{"10.0.0.11"},
-			is: ipam.ErrAddressInUse, text: "address 10.0.0.11 is already in use by x/10.0.0.11"},
-		{name: "address in use by the Service itself", req: ipam.Request{Key: "x/10.5.0.1", Namespace: "x", Address: ip("10.5.0.1")},
-			taken: []string{"10.5.0.1"}, want: "10.5.0.1"},
+		{
+			name: "address in use", req: ipam.Request{Key: "x/new", Namespace: "x", Address: ip("10.0.0.11")}, taken: []string{"10.0.0.11"},
+			is: ipam.ErrAddressInUse, text: "address 10.0.0.11 is already in use by x/10.0.0.11",
+		},
+		{
+			name: "address in use by the Service itself", req: ipam.Request{Key: "x/10.5.0.1", Namespace: "x", Address: ip("10.5.0.1")},
+			taken: []string{"10.5.0.1"}, want: "10.5.0.1",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			x := ipam.NewIndex()

@@ -41,12 +41,16 @@ func TestParseRange(t *testing.T) {
 		{"one IPv6 address", "fd00::7/128", "fd00::7", "fd00::7", "fd00::7", "1"},
 		{"all of IPv4", "0.0.0.0/0", "0.0.0.0", "255.255.255.255", "0.0.0.0/0", "4294967296"},
 		{"IPv6 /112", "fd00:10::/112", "fd00:10::", "fd00:10::ffff", "fd00:10::/112", "65536"},
-		{"below 2^63 is exact", "fd00::1-fd00::7fff:ffff:ffff:ffff", "fd00::1", "fd00::7fff:ffff:ffff:ffff",
-			"fd00::1-fd00::7fff:ffff:ffff:ffff", "9223372036854775807"},
+		{
+			"below 2^63 is exact", "fd00::1-fd00::7fff:ffff:ffff:ffff", "fd00::1", "fd00::7fff:ffff:ffff:ffff",
+			"fd00::1-fd00::7fff:ffff:ffff:ffff", "9223372036854775807",
+		},
 		{"2^63", "fd00::/65", "fd00::", "fd00::7fff:ffff:ffff:ffff", "fd00::/65", "2^63"},
 		{"IPv6 /64", "fd00::/64", "fd00::", "fd00::ffff:ffff:ffff:ffff", "fd00::/64", "2^64"},
-		{"not a power of two", "fd00::1-fd00::ffff:ffff:ffff:ffff", "fd00::1", "fd00::ffff:ffff:ffff:ffff",
-			"fd00::1-fd00::ffff:ffff:ffff:ffff", "1.8e19"},
+		{
+			"not a power of two", "fd00::1-fd00::ffff:ffff:ffff:ffff", "fd00::1", "fd00::ffff:ffff:ffff:ffff",
+			"fd00::1-fd00::ffff:ffff:ffff:ffff", "1.8e19",
+		},
 		{"all of IPv6", "::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "::/0", "2^128"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -71,8 +71,9 @@ func (r Refusal) text() string {
 		return fmt.Sprintf("%s is not an address it hands out", r.Range)
 	case ReasonLimit:
 		return fmt.Sprintf("limit of %d addresses for namespace %s reached", r.Limit, r.Namespace)
+	default: // ReasonFull
+		return r.fullText()
 	}
-	return r.fullText()
 }
 
 func (r Refusal) fullText() string {
@@ -100,6 +101,8 @@ func (r Reason) sentinel() error {
 		return ErrNotAllowed
 	case ReasonRange, ReasonAddress:
 		return ErrAddressOutsidePools
+	case ReasonNotFound, ReasonNamed, ReasonFamily:
+		return ErrNoPool
 	}
 	return ErrNoPool
 }
@@ -116,7 +119,7 @@ type NoAddressError struct {
 func (e *NoAddressError) Unwrap() error {
 	for _, sentinel := range []error{ErrPoolExhausted, ErrNamespaceLimit, ErrAddressOutsidePools, ErrNotAllowed} {
 		for _, r := range e.Refusals {
-			if r.Reason.sentinel() == sentinel {
+			if errors.Is(r.Reason.sentinel(), sentinel) {
 				return sentinel
 			}
 		}

@@ -99,8 +99,9 @@ func (c *SharingConflict) Error() string {
 	case CauseLocalTraffic:
 		return fmt.Sprintf("externalTrafficPolicy Local needs the same pods behind all Services of an address, "+
 			"and those of %s are others", owner)
+	default: // CauseSetting
+		return fmt.Sprintf("%s is set to %q by %s, and to %q by this Service", c.Setting, c.Have, owner, c.Wants)
 	}
-	return fmt.Sprintf("%s is set to %q by %s, and to %q by this Service", c.Setting, c.Have, owner, c.Wants)
 }
 
 // Share reports whether newcomer may use the address beside those who do: nil,

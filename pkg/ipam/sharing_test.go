@@ -12,8 +12,10 @@ import (
 
 func TestShare(t *testing.T) {
 	tcp53, udp53 := ipam.Port{Protocol: "TCP", Port: 53}, ipam.Port{Protocol: "UDP", Port: 53}
-	owner := ipam.Claim{Namespace: "x", Name: "dns", UID: "1", SharingKey: "k", Ports: []ipam.Port{udp53},
-		Selector: map[string]string{"app": "dns"}, Settings: map[string]string{"pool": "office"}}
+	owner := ipam.Claim{
+		Namespace: "x", Name: "dns", UID: "1", SharingKey: "k", Ports: []ipam.Port{udp53},
+		Selector: map[string]string{"app": "dns"}, Settings: map[string]string{"pool": "office"},
+	}
 	newcomer := owner
 	newcomer.Name, newcomer.UID, newcomer.Ports = "dns-tcp", "2", []ipam.Port{tcp53}
 	for _, tc := range []struct {
@@ -23,14 +25,20 @@ func TestShare(t *testing.T) {
 		text  string
 	}{
 		{name: "other protocol", edit: func(*ipam.Shared, *ipam.Claim) {}},
-		{name: "same port", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Ports = append(n.Ports, udp53) },
-			cause: ipam.CausePort, text: "port UDP/53 belongs to x/dns"},
+		{
+			name: "same port", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Ports = append(n.Ports, udp53) },
+			cause: ipam.CausePort, text: "port UDP/53 belongs to x/dns",
+		},
 		{name: "own claim", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Name, n.Ports = "dns", []ipam.Port{udp53, tcp53} }},
-		{name: "other key", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.SharingKey = "q" },
-			cause: ipam.CauseKey, text: `x/dns has sharing key "k", this Service "q"`},
+		{
+			name: "other key", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.SharingKey = "q" },
+			cause: ipam.CauseKey, text: `x/dns has sharing key "k", this Service "q"`,
+		},
 		{name: "no key", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.SharingKey = "" }, cause: ipam.CauseKey},
-		{name: "owner without key", edit: func(a *ipam.Shared, n *ipam.Claim) { a.Claims[0].SharingKey, n.SharingKey = "", "" },
-			cause: ipam.CauseNotShareable},
+		{
+			name: "owner without key", edit: func(a *ipam.Shared, n *ipam.Claim) { a.Claims[0].SharingKey, n.SharingKey = "", "" },
+			cause: ipam.CauseNotShareable,
+		},
 		{name: "declared, without keys", edit: func(a *ipam.Shared, n *ipam.Claim) {
 			a.Declared, a.Claims[0].SharingKey, n.SharingKey = true, "", ""
 		}},
@@ -50,8 +58,10 @@ func TestShare(t *testing.T) {
 			a.AcrossNamespaces, n.Namespace, n.Local = true, "y", true
 		}, cause: ipam.CauseLocalTraffic},
 		{name: "Cluster with other pods", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Selector = nil }},
-		{name: "setting differs", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Settings = map[string]string{"pool": "lab"} },
-			cause: ipam.CauseSetting, text: `pool is set to "office" by x/dns, and to "lab" by this Service`},
+		{
+			name: "setting differs", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Settings = map[string]string{"pool": "lab"} },
+			cause: ipam.CauseSetting, text: `pool is set to "office" by x/dns, and to "lab" by this Service`,
+		},
 		{name: "setting inherited", edit: func(_ *ipam.Shared, n *ipam.Claim) { n.Settings = nil }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

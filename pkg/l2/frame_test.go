@@ -30,12 +30,18 @@ func TestParseARP(t *testing.T) {
 		want        message
 		malformed   bool
 	}{
-		{name: "request", frame: eth + "0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000064",
-			want: message{asks: addr("10.0.0.100"), claims: addr("10.0.0.1"), from: a, replyTo: addr("10.0.0.1")}},
-		{name: "probe", frame: eth + "0001 0800 06 04 0001 020000000001 00000000 000000000000 0a000064",
-			want: message{asks: addr("10.0.0.100"), from: a, replyTo: addr("0.0.0.0")}},
-		{name: "reply", frame: eth + "0001 0800 06 04 0002 020000000001 0a000064 020000000002 0a000001",
-			want: message{claims: addr("10.0.0.100"), from: a, replyTo: addr("10.0.0.100")}},
+		{
+			name: "request", frame: eth + "0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a000064",
+			want: message{asks: addr("10.0.0.100"), claims: addr("10.0.0.1"), from: a, replyTo: addr("10.0.0.1")},
+		},
+		{
+			name: "probe", frame: eth + "0001 0800 06 04 0001 020000000001 00000000 000000000000 0a000064",
+			want: message{asks: addr("10.0.0.100"), from: a, replyTo: addr("0.0.0.0")},
+		},
+		{
+			name: "reply", frame: eth + "0001 0800 06 04 0002 020000000001 0a000064 020000000002 0a000001",
+			want: message{claims: addr("10.0.0.100"), from: a, replyTo: addr("10.0.0.100")},
+		},
 		{name: "cut off", frame: eth + "0001 0800 06 04 0001 020000000001 0a0000", malformed: true},
 		{name: "sender of 5 address bytes", frame: eth + "0001 0800 06 05 0001 020000000001 0a00000100 000000000000 0a00006400", malformed: true},
 		{name: "broadcast sender", frame: eth + "0001 0800 06 04 0001 ffffffffffff 0a000001 000000000000 0a000064", malformed: true},

@@ -84,7 +84,7 @@ func (inv *inventory) link(u netlink.LinkUpdate) bool {
 		return known
 	}
 	inv.links[index] = u.Link
-	moved := known && isUp(before.Attrs()) != isUp(u.Link.Attrs())
+	moved := known && isUp(before.Attrs()) != isUp(u.Attrs())
 	// The kernel drops the routes of a link that goes down without a message
 	// for each.
 	inv.stale = inv.stale || moved

@@ -167,9 +167,9 @@ func (s *machine) mac() MAC {
 	return m
 }
 
-func ownMAC(t *testing.T, name string) MAC {
+func ownMAC(t *testing.T) MAC {
 	t.Helper()
-	l, err := netlink.LinkByName(name)
+	l, err := netlink.LinkByName("lan0")
 	must(t, err)
 	m, _ := macFrom(l.Attrs().HardwareAddr)
 	return m
@@ -217,7 +217,7 @@ func connected(t *testing.T, s *Speaker, with *machine, via string) {
 	must(t, s.Add(Announcement{Address: addr(via)}))
 	eventually(t, "the switch forwards", func() bool {
 		with.ask(via)
-		return with.neighbour(via) == ownMAC(t, "lan0")
+		return with.neighbour(via) == ownMAC(t)
 	})
 	s.Remove(addr(via))
 	eventually(t, "the removed address is forgotten", func() bool { return s.Stats().Unannounced == 0 })

@@ -126,7 +126,7 @@ func (s *Speaker) remove(addr netip.Addr) {
 func (s *Speaker) port(l Link, addr netip.Addr) (*port, error) {
 	key := portKey{index: l.Index, four: addr.Is4()}
 	if p := s.ports[key]; p != nil || s.ctx == nil || s.ctx.Err() != nil {
-		return p, nil
+		return p, nil //nolint:nilerr // a speaker that ends opens no ports: that is no error of this one
 	}
 	stats := &s.ndp
 	if key.four {

@@ -33,8 +33,10 @@ func RFC5227Timing() ProbeTiming {
 // QuickProbe takes at most 0.8 s. Stations on a wired segment answer within a
 // few milliseconds; three probes cover lost packets.
 func QuickProbe() ProbeTiming {
-	return ProbeTiming{Wait: 50 * time.Millisecond, Num: 3, Min: 150 * time.Millisecond, Max: 200 * time.Millisecond,
-		AnnounceWait: 350 * time.Millisecond}
+	return ProbeTiming{
+		Wait: 50 * time.Millisecond, Num: 3, Min: 150 * time.Millisecond, Max: 200 * time.Millisecond,
+		AnnounceWait: 350 * time.Millisecond,
+	}
 }
 
 // Probe asks on the interfaces that Choose picks whether another station uses

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -15,7 +16,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// ErrNoInterface: no usable interface was found for an address.
+// ErrNoInterface says that no usable interface was found for an address.
 var ErrNoInterface = errors.New("no usable interface")
 
 // Config of a speaker; zero fields get defaults.
@@ -180,9 +181,7 @@ func (s *Speaker) SetPeers(peers map[MAC]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers = make(map[MAC]string, len(peers))
-	for m, name := range peers {
-		s.peers[m] = name
-	}
+	maps.Copy(s.peers, peers)
 	s.who.Store(newIdentities(s.links, s.peers))
 }
 

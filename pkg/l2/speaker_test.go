@@ -26,7 +26,7 @@ func TestNeighboursResolveAnnouncedAddress(t *testing.T) {
 			must(t, s.Add(Announcement{Address: addr(c.vip)}))
 			eventually(t, "the client's kernel resolves the address", func() bool {
 				client.ask(c.vip)
-				return client.neighbour(c.vip) == ownMAC(t, "lan0")
+				return client.neighbour(c.vip) == ownMAC(t)
 			})
 		})
 	}
@@ -58,7 +58,7 @@ func TestTakeoverChangesNeighbourEntry(t *testing.T) {
 			must(t, s.Add(Announcement{Address: addr(c.vip)}))
 			// Without being asked again: only an announcement does this.
 			eventually(t, "the client has the new station's entry", func() bool {
-				return client.neighbour(c.vip) == ownMAC(t, "lan0")
+				return client.neighbour(c.vip) == ownMAC(t)
 			})
 		})
 	}
@@ -77,7 +77,7 @@ func TestRemovedAddressIsNotAnswered(t *testing.T) {
 	client.ask("10.9.0.100")
 	client.ask("10.9.0.101")
 	eventually(t, "the kept address resolves", func() bool {
-		return client.neighbour("10.9.0.101") == ownMAC(t, "lan0")
+		return client.neighbour("10.9.0.101") == ownMAC(t)
 	})
 	// Both questions passed the filter in the order they were asked.
 	if got := s.Stats().ARP.Replies - before.Replies; got != 1 {
@@ -245,7 +245,7 @@ func TestThousandsOfSolicitedNodeGroups(t *testing.T) {
 	eventually(t, "announced", func() bool { return s.Stats().Unannounced == 0 })
 	eventually(t, "the last address resolves", func() bool {
 		client.ask(last)
-		return client.neighbour(last) == ownMAC(t, "lan0")
+		return client.neighbour(last) == ownMAC(t)
 	})
 }
 
@@ -258,7 +258,7 @@ func TestInterfaceWithoutAddressAnswers(t *testing.T) {
 	must(t, s.Add(Announcement{Address: addr("10.9.0.100"), Interfaces: []string{"lan?"}}))
 	eventually(t, "the client's kernel resolves the address", func() bool {
 		client.ask("10.9.0.100")
-		return client.neighbour("10.9.0.100") == ownMAC(t, "lan0")
+		return client.neighbour("10.9.0.100") == ownMAC(t)
 	})
 }
 
@@ -351,8 +351,12 @@ func TestPlanAppliedBeforeRunIsServed(t *testing.T) {
 
 func TestApplyRefusesWhatCannotBeAnnouncedAndAppliesTheRest(t *testing.T) {
 	for _, bad := range []Announcement{
-		{}, {Address: addr("224.0.0.1")}, {Address: addr("127.0.0.1")}, {Address: addr("0.0.0.0")},
-		{Address: addr("fe80::1%eth0")}, {Address: addr("10.0.0.1"), Interfaces: []string{"eth["}},
+		{},
+		{Address: addr("224.0.0.1")},
+		{Address: addr("127.0.0.1")},
+		{Address: addr("0.0.0.0")},
+		{Address: addr("fe80::1%eth0")},
+		{Address: addr("10.0.0.1"), Interfaces: []string{"eth["}},
 	} {
 		s := New(Config{})
 		if err := s.Apply([]Announcement{bad, {Address: addr("10.0.0.2")}}); err == nil {

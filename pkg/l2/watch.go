@@ -27,7 +27,7 @@ func watchLinks(ctx context.Context, changed func([]Link)) error {
 	for {
 		err := watchOnce(ctx, changed)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the subscription ended because the caller ended it
 		}
 		if !errors.Is(err, errSubscription) {
 			return err

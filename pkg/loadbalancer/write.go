@@ -13,7 +13,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
@@ -178,7 +177,7 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 // remove deletes a VirtualIP, provided that nobody changed it since it was read.
 func (r *Reconciler) remove(ctx context.Context, vip *v1alpha1.VirtualIP) error {
 	err := r.config.Client.FairleadV1alpha1().VirtualIPs().Delete(ctx, vip.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: ptr.To(vip.UID), ResourceVersion: ptr.To(vip.ResourceVersion)},
+		Preconditions: &metav1.Preconditions{UID: new(vip.UID), ResourceVersion: new(vip.ResourceVersion)},
 	})
 	if err == nil || apierrors.IsNotFound(err) {
 		r.book.forget(vip)

@@ -91,7 +91,7 @@ func (m *Membership) sendToAll(buf []byte) {
 		return
 	}
 	for i := range nodes {
-		m.list.SendBestEffort(&nodes[i], buf)
+		_ = m.list.SendBestEffort(&nodes[i], buf)
 	}
 }
 
@@ -103,7 +103,7 @@ func (m *Membership) streamToAll(buf []byte) {
 			slots <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-slots }()
-				m.list.SendReliable(&nodes[i], buf)
+				_ = m.list.SendReliable(&nodes[i], buf) // push/pull makes up for it
 			})
 		}
 		wg.Wait()
@@ -125,6 +125,7 @@ func (v *view) received(e envelope, now time.Time) []Event {
 		return v.leaving(e.from, e.boot, now)
 	case envelopeState:
 		return []Event{{Kind: RemoteState, Member: member, Payload: e.payload, At: now}}
+	default: // envelopeMessage: parsing refuses all others
+		return []Event{{Kind: Message, Member: member, Payload: e.payload, At: now}}
 	}
-	return []Event{{Kind: Message, Member: member, Payload: e.payload, At: now}}
 }

@@ -95,9 +95,12 @@ func (t Tuning) validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"heartbeat interval", t.HeartbeatInterval}, {"probe interval", t.ProbeInterval},
-		{"probe timeout", t.ProbeTimeout}, {"gossip interval", t.GossipInterval},
-		{"push/pull interval", t.PushPullInterval}, {"least rejoin pause", t.RejoinMin},
+		{"heartbeat interval", t.HeartbeatInterval},
+		{"probe interval", t.ProbeInterval},
+		{"probe timeout", t.ProbeTimeout},
+		{"gossip interval", t.GossipInterval},
+		{"push/pull interval", t.PushPullInterval},
+		{"least rejoin pause", t.RejoinMin},
 	} {
 		if d.value < time.Millisecond {
 			errs = append(errs, fmt.Errorf("%s %v: must be at least 1ms", d.name, d.value))

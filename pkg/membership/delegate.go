@@ -25,7 +25,8 @@ func copyNode(n *memberlist.Node) memberlist.Node {
 	return c
 }
 
-func (d delegate) NotifyJoin(n *memberlist.Node)   { d.m.inbox.push(nodeListed{copyNode(n)}, false) }
+func (d delegate) NotifyJoin(n *memberlist.Node) { d.m.inbox.push(nodeListed{copyNode(n)}, false) }
+
 func (d delegate) NotifyUpdate(n *memberlist.Node) { d.m.inbox.push(nodeListed{copyNode(n)}, false) }
 func (d delegate) NotifyLeave(n *memberlist.Node)  { d.m.inbox.push(nodeGone{n.Name}, false) }
 

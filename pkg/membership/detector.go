@@ -190,8 +190,10 @@ func (d *detector) probeAnswered(name string) []action {
 	if p.probed++; p.probed < 2 {
 		return nil
 	}
-	fresh := &peer{subject: p.subject, witnesses: map[string]time.Time{}, watched: p.watched, neighbour: p.neighbour,
-		pause: time.Second, nextPing: p.nextPing}
+	fresh := &peer{
+		subject: p.subject, witnesses: map[string]time.Time{}, watched: p.watched, neighbour: p.neighbour,
+		pause: time.Second, nextPing: p.nextPing,
+	}
 	d.peers[name] = fresh
 	return []action{{kind: overrule, subjects: []subject{p.subject}}}
 }

@@ -70,7 +70,7 @@ func (h *heartbeats) send(kind actionKind, accused []subject, to []netip.AddrPor
 		if h.drop != nil && h.drop(a) {
 			continue
 		}
-		h.conn.WriteToUDPAddrPort(b, a)
+		_, _ = h.conn.WriteToUDPAddrPort(b, a)
 		h.stats.sent.Add(1)
 	}
 }

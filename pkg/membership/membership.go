@@ -102,7 +102,7 @@ func (m *Membership) open(logger klog.Logger) error {
 	conf.Transport = t
 	if m.list, err = memberlist.Create(conf); err != nil {
 		m.hearts.conn.Close()
-		t.Shutdown()
+		_ = t.Shutdown() // what counts is why there is no memberlist
 		return fmt.Errorf("membership: start memberlist: %w", err)
 	}
 	return nil

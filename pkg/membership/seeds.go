@@ -112,7 +112,7 @@ func (m *Membership) joinAll(seeds []netip.AddrPort) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			m.list.Join([]string{s.String()})
+			_, _ = m.list.Join([]string{s.String()})
 		})
 	}
 	wg.Wait()

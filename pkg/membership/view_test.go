@@ -88,8 +88,10 @@ func TestParseLogLine(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	secret := []byte("seventeen secrets")
-	_, err := Config{BindAddr: netip.MustParseAddrPort("0.0.0.0:7946"), Keys: [][]byte{secret},
-		Tuning: Tuning{ProbeTimeout: time.Second, HeartbeatMisses: 1}}.complete()
+	_, err := Config{
+		BindAddr: netip.MustParseAddrPort("0.0.0.0:7946"), Keys: [][]byte{secret},
+		Tuning: Tuning{ProbeTimeout: time.Second, HeartbeatMisses: 1},
+	}.complete()
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -119,8 +121,10 @@ func TestDueSeedsBackOff(t *testing.T) {
 			at = append(at, d)
 		}
 	}
-	want := []time.Duration{0, 250 * time.Millisecond, 750 * time.Millisecond, 1750 * time.Millisecond, 3750 * time.Millisecond,
-		6750 * time.Millisecond, 9750 * time.Millisecond}
+	want := []time.Duration{
+		0, 250 * time.Millisecond, 750 * time.Millisecond, 1750 * time.Millisecond, 3750 * time.Millisecond,
+		6750 * time.Millisecond, 9750 * time.Millisecond,
+	}
 	if !slices.Equal(at, want) {
 		t.Errorf("tried at %v, want %v", at, want)
 	}

@@ -99,8 +99,22 @@ func TestReplayWindow(t *testing.T) {
 		seq  uint64
 		want bool
 	}{
-		{0, false}, {1, true}, {1, false}, {5, true}, {3, true}, {3, false}, {1000, true}, {5, false}, {1500, true},
-		{5, false}, {477, true}, {476, false}, {1499, true}, {1 << 40, true}, {1500, false}, {1<<40 - 1, true},
+		{0, false},
+		{1, true},
+		{1, false},
+		{5, true},
+		{3, true},
+		{3, false},
+		{1000, true},
+		{5, false},
+		{1500, true},
+		{5, false},
+		{477, true},
+		{476, false},
+		{1499, true},
+		{1 << 40, true},
+		{1500, false},
+		{1<<40 - 1, true},
 	} {
 		if got := w.accept(step.seq); got != step.want {
 			t.Errorf("accept(%d) = %v, want %v", step.seq, got, step.want)

@@ -3,6 +3,7 @@
 package ownership
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,10 +13,10 @@ import (
 type Quorum uint8
 
 const (
-	// QuorumMajority: a node must see more than half of the voters; of two
-	// voters, one that is alone must reach the gateway.
+	// QuorumMajority says that a node must see more than half of the voters; of
+	// two voters, one that is alone must reach the gateway.
 	QuorumMajority Quorum = iota
-	// QuorumNone: every node may announce. After a partition both sides do.
+	// QuorumNone says that every node may announce. After a partition both sides do.
 	QuorumNone
 )
 
@@ -209,9 +210,7 @@ func (m *Machine) Owner(a netip.Addr) (node string, term uint64) {
 func (m *Machine) decide() {
 	if m.touchAll {
 		m.touchAll = false
-		for a, r := range m.records {
-			m.touched[a] = r
-		}
+		maps.Copy(m.touched, m.records)
 	}
 	m.syncUntil = m.unsyncedUntil()
 	for _, r := range sorted(m.touched) {

@@ -151,9 +151,7 @@ func (m *Machine) verify(p *peer, digest uint64) {
 	delete(m.stale, p.name)
 	if !p.synced {
 		p.synced = true
-		for a, r := range m.waiting {
-			m.touched[a] = r
-		}
+		maps.Copy(m.touched, m.waiting)
 	}
 }
 

@@ -4,7 +4,6 @@ package ownership
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -215,7 +214,7 @@ func (w *world) onWithdraw(n *simNode, a Withdraw) {
 	if !w.claimedSince(n, a) {
 		w.fail("handover: %s gives up %s (%s) before another announced it", n.name, a.Address, a.Cause)
 	}
-	disturbed := w.now-w.lastFault < 2*time.Second && !strings.Contains("drain candidates", w.fault)
+	disturbed := w.now-w.lastFault < 2*time.Second && !slices.Contains([]string{"", "drain", "candidates"}, w.fault)
 	if !disturbed && w.loss == 0 && !slices.ContainsFunc(w.nodes, func(o *simNode) bool { return o.awake() && o.announcing[i] >= 0 }) {
 		w.fail("handover: nobody announces %s after %s gave it up (%s)", a.Address, n.name, a.Cause)
 	}

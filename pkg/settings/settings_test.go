@@ -37,20 +37,44 @@ func TestParseAccepts(t *testing.T) {
 	}{
 		{"nothing", nil, "", settings.Settings{AddressesPerFamily: 1}},
 		{"others' annotations", map[string]string{"example.com/x": "y"}, "", settings.Settings{AddressesPerFamily: 1}},
-		{"pools in order", map[string]string{settings.AddressPoolKey: "b, a"}, "",
-			settings.Settings{AddressesPerFamily: 1, Pools: []string{"b", "a"}}},
-		{"an address per family", map[string]string{settings.AddressesKey: "10.0.0.7,fd00::7"}, "",
-			settings.Settings{AddressesPerFamily: 1, Addresses: []netip.Addr{v4, v6}}},
+		{
+			"pools in order",
+			map[string]string{settings.AddressPoolKey: "b, a"},
+			"",
+			settings.Settings{AddressesPerFamily: 1, Pools: []string{"b", "a"}},
+		},
+		{
+			"an address per family",
+			map[string]string{settings.AddressesKey: "10.0.0.7,fd00::7"},
+			"",
+			settings.Settings{AddressesPerFamily: 1, Addresses: []netip.Addr{v4, v6}},
+		},
 		{"spec.loadBalancerIP", nil, "10.0.0.7", settings.Settings{AddressesPerFamily: 1, Addresses: []netip.Addr{v4}}},
-		{"the annotation wins over spec.loadBalancerIP", map[string]string{settings.AddressesKey: "fd00::7"}, "10.0.0.7",
-			settings.Settings{AddressesPerFamily: 1, Addresses: []netip.Addr{v6}}},
-		{"range", map[string]string{settings.AddressRangeKey: " 10.0.0.0/28 "}, "",
-			settings.Settings{AddressesPerFamily: 1, Range: within}},
+		{
+			"the annotation wins over spec.loadBalancerIP",
+			map[string]string{settings.AddressesKey: "fd00::7"},
+			"10.0.0.7",
+			settings.Settings{AddressesPerFamily: 1, Addresses: []netip.Addr{v6}},
+		},
+		{
+			"range",
+			map[string]string{settings.AddressRangeKey: " 10.0.0.0/28 "},
+			"",
+			settings.Settings{AddressesPerFamily: 1, Range: within},
+		},
 		{"several", map[string]string{settings.AddressesPerFamilyKey: "3"}, "", settings.Settings{AddressesPerFamily: 3}},
-		{"sharing", map[string]string{settings.SharingKeyKey: "dns"}, "",
-			settings.Settings{AddressesPerFamily: 1, SharingKey: "dns"}},
-		{"id", map[string]string{settings.IDKey: "static-web"}, "",
-			settings.Settings{AddressesPerFamily: 1, ID: "static-web"}},
+		{
+			"sharing",
+			map[string]string{settings.SharingKeyKey: "dns"},
+			"",
+			settings.Settings{AddressesPerFamily: 1, SharingKey: "dns"},
+		},
+		{
+			"id",
+			map[string]string{settings.IDKey: "static-web"},
+			"",
+			settings.Settings{AddressesPerFamily: 1, ID: "static-web"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := settings.Parse(service(test.annotations, test.loadBalancerIP))
@@ -82,14 +106,30 @@ func TestParseNamesEveryWrongAnnotation(t *testing.T) {
 		{"count", map[string]string{settings.AddressesPerFamilyKey: "17"}, "", []string{"17", "1 to 16"}},
 		{"sharing key", map[string]string{settings.SharingKeyKey: "a b"}, "", []string{"a b", "letters"}},
 		{"id", map[string]string{settings.IDKey: "UP"}, "", []string{"UP", "spec.id"}},
-		{"all at once", map[string]string{settings.IDKey: "UP", settings.AddressesPerFamilyKey: "0"}, "",
-			[]string{settings.IDKey, settings.AddressesPerFamilyKey}},
-		{"several shared", map[string]string{settings.AddressesPerFamilyKey: "2", settings.SharingKeyKey: "k"}, "",
-			[]string{settings.AddressesPerFamilyKey, settings.SharingKeyKey, "exclude each other"}},
-		{"id and address", map[string]string{settings.IDKey: "a", settings.AddressesKey: "10.0.0.1"}, "",
-			[]string{"exclude each other"}},
-		{"address outside the range", map[string]string{settings.AddressRangeKey: "10.1.0.0/24", settings.AddressesKey: "10.0.0.1"},
-			"", []string{"10.0.0.1 lies outside", "10.1.0.0/24"}},
+		{
+			"all at once",
+			map[string]string{settings.IDKey: "UP", settings.AddressesPerFamilyKey: "0"},
+			"",
+			[]string{settings.IDKey, settings.AddressesPerFamilyKey},
+		},
+		{
+			"several shared",
+			map[string]string{settings.AddressesPerFamilyKey: "2", settings.SharingKeyKey: "k"},
+			"",
+			[]string{settings.AddressesPerFamilyKey, settings.SharingKeyKey, "exclude each other"},
+		},
+		{
+			"id and address",
+			map[string]string{settings.IDKey: "a", settings.AddressesKey: "10.0.0.1"},
+			"",
+			[]string{"exclude each other"},
+		},
+		{
+			"address outside the range",
+			map[string]string{settings.AddressRangeKey: "10.1.0.0/24", settings.AddressesKey: "10.0.0.1"},
+			"",
+			[]string{"10.0.0.1 lies outside", "10.1.0.0/24"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := settings.Parse(service(test.annotations, test.loadBalancerIP))
