@@ -124,7 +124,7 @@ func TestVirtualIPDeletedByHandComesBack(t *testing.T) {
 	lab.Await(t.Context(), t, "another VirtualIP "+had.Name, func(ctx context.Context) (bool, string, error) {
 		vip, err := s.vip(ctx, s.v4(11))
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 		}
 		return vip.UID != had.UID && len(vip.Spec.Services) == 1 && vip.Spec.Services[0].Name == "b", fmt.Sprintf("%+v", vip.Spec), nil
 	})

@@ -21,6 +21,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
 // TestAnnouncing runs on one lab: each of its tests leaves three announcers and a manager running.
@@ -114,7 +115,7 @@ func (s *space) awaitOwner(addr netip.Addr, not ...string) (owner string) {
 	lab.Await(s.t.Context(), s.t, fmt.Sprintf("an owner of %s, not %v", addr, not), func(ctx context.Context) (bool, string, error) {
 		vip, err := s.vip(ctx, addr)
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 		}
 		owner = vip.Status.Node
 		return owner != "" && !slices.Contains(not, owner) && meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionAnnounced),
@@ -158,7 +159,7 @@ func (c *cloud) awaitMembers(t *testing.T, n int32) {
 	lab.Await(t.Context(), t, fmt.Sprintf("%d announcers that see each other", n), func(ctx context.Context) (bool, string, error) {
 		list, err := c.fairlead.FairleadV1alpha1().Announcers().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 		}
 		var detail []string
 		ready := int32(0)
@@ -357,7 +358,7 @@ func addressOfAnotherStationIsNotUsed(s *space) {
 		have, err := s.Neighbor(lab.Client, first)
 		return bytes.Equal(have, stranger), fmt.Sprintf("%s, %v", have, refused), err
 	})
-	s.awaitWarning(v1alpha1.VirtualIPName(first), first.String(), stranger.String())
+	s.awaitWarning(ipam.ObjectName(first), first.String(), stranger.String())
 }
 
 func localTrafficFollowsEndpoints(s *space) {

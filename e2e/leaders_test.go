@@ -17,7 +17,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
@@ -32,7 +31,7 @@ func (s *space) create(ctx context.Context, name string) error {
 	_, err := s.Client().CoreV1().Services(s.namespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: ptr.To(false),
+			Type: corev1.ServiceTypeLoadBalancer, AllocateLoadBalancerNodePorts: new(false),
 			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
 		},
 	}, metav1.CreateOptions{})
@@ -62,11 +61,11 @@ func (s *space) awaitConsistent(ctx context.Context, want []string) map[string]n
 	lab.Await(ctx, s.t, fmt.Sprintf("%d Services with one address each, and no other VirtualIP", len(want)), func(ctx context.Context) (bool, string, error) {
 		have, err := s.all(ctx)
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 		}
 		vips, err := s.fairlead.FairleadV1alpha1().VirtualIPs().List(ctx, metav1.ListOptions{})
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 		}
 		clear(result)
 		owners := map[string]string{} // Service by address, as Services say

@@ -18,10 +18,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
 // pool makes an AddressPool for the test's namespace alone, whose released addresses are free at once. It goes away with
@@ -108,7 +108,7 @@ func (s *space) service(name string, edits ...edit) *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: s.namespace},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeLoadBalancer, Selector: map[string]string{"app": name},
-			AllocateLoadBalancerNodePorts: ptr.To(false),
+			AllocateLoadBalancerNodePorts: new(false),
 			Ports:                         []corev1.ServicePort{{Name: "first", Port: 80, TargetPort: intstr.FromInt32(8080), Protocol: corev1.ProtocolTCP}},
 		},
 	}
@@ -248,7 +248,7 @@ func hasAll(text string, words []string) bool {
 
 // vip returns the VirtualIP of an address.
 func (c *cloud) vip(ctx context.Context, addr netip.Addr) (*v1alpha1.VirtualIP, error) {
-	return c.fairlead.FairleadV1alpha1().VirtualIPs().Get(ctx, v1alpha1.VirtualIPName(addr), metav1.GetOptions{})
+	return c.fairlead.FairleadV1alpha1().VirtualIPs().Get(ctx, ipam.ObjectName(addr), metav1.GetOptions{})
 }
 
 // wantVIP returns the VirtualIP of an address, and ends the test if there is none.
@@ -277,7 +277,7 @@ func (s *space) awaitNoVIP(addr netip.Addr) {
 func (s *space) reserve(addr netip.Addr, edits ...func(*v1alpha1.VirtualIPSpec)) {
 	s.t.Helper()
 	vip := &v1alpha1.VirtualIP{
-		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VirtualIPName(addr)},
+		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(addr)},
 		Spec:       v1alpha1.VirtualIPSpec{Address: addr.String(), ReclaimPolicy: v1alpha1.ReclaimRetain},
 	}
 	for _, edit := range edits {

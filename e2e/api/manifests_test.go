@@ -118,14 +118,30 @@ func TestKubectlShowsObjects(t *testing.T) {
 	}{
 		{"pools", []string{"pools"}, []string{"NAME", "TOTAL", "ASSIGNED", "FREE", "READY", "AGE"}, []string{"shown", "8", "1", "7", "True"}},
 		{"pool", []string{"pool"}, []string{"NAME", "TOTAL", "ASSIGNED", "FREE", "READY", "AGE"}, []string{"shown", "8", "1", "7", "True"}},
-		{"pools, wide", []string{"addresspools", "-o", "wide"}, []string{"NAME", "TOTAL", "ASSIGNED", "FREE", "READY", "REASON", "AGE"},
-			[]string{"shown", "8", "1", "7", "True", "Ready"}},
-		{"vip", []string{"vip"}, []string{"NAME", "ADDRESS", "POOL", "NAMESPACE", "SERVICE", "NODE", "AGE"},
-			[]string{"203.0.113.65", "203.0.113.65", "shown", "team-a", "web", "n2"}},
-		{"vips", []string{"vips"}, []string{"NAME", "ADDRESS", "POOL", "NAMESPACE", "SERVICE", "NODE", "AGE"},
-			[]string{"203.0.113.65", "203.0.113.65", "shown", "team-a", "web", "n2"}},
-		{"announcers", []string{"announcers"}, []string{"NAME", "ADDRESS", "OWNED", "MEMBERS", "VERSION", "AGE"},
-			[]string{"shown", "10.0.0.5:7946", "3", "2", "v0.1.0"}},
+		{
+			"pools, wide",
+			[]string{"addresspools", "-o", "wide"},
+			[]string{"NAME", "TOTAL", "ASSIGNED", "FREE", "READY", "REASON", "AGE"},
+			[]string{"shown", "8", "1", "7", "True", "Ready"},
+		},
+		{
+			"vip",
+			[]string{"vip"},
+			[]string{"NAME", "ADDRESS", "POOL", "NAMESPACE", "SERVICE", "NODE", "AGE"},
+			[]string{"203.0.113.65", "203.0.113.65", "shown", "team-a", "web", "n2"},
+		},
+		{
+			"vips",
+			[]string{"vips"},
+			[]string{"NAME", "ADDRESS", "POOL", "NAMESPACE", "SERVICE", "NODE", "AGE"},
+			[]string{"203.0.113.65", "203.0.113.65", "shown", "team-a", "web", "n2"},
+		},
+		{
+			"announcers",
+			[]string{"announcers"},
+			[]string{"NAME", "ADDRESS", "OWNED", "MEMBERS", "VERSION", "AGE"},
+			[]string{"shown", "10.0.0.5:7946", "3", "2", "v0.1.0"},
+		},
 		{"peers", []string{"bgppeers"}, []string{"NAME", "PEER", "ASN", "AGE"}, []string{"shown", "203.0.113.1", "64512"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

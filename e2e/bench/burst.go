@@ -13,9 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cloud-provider/service/helpers"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
 const (
@@ -104,14 +104,14 @@ func (e *env) createService(ctx context.Context, i int) error {
 // createReference makes the three writes that are needed: a Service that nobody else acts on, an object, the status.
 func (e *env) createReference(ctx context.Context, i int) error {
 	wanted := newService(serviceName(i))
-	wanted.Spec.LoadBalancerClass = ptr.To(referenceClass)
+	wanted.Spec.LoadBalancerClass = new(referenceClass)
 	service, err := e.kube.CoreV1().Services(benchNamespace).Create(ctx, wanted, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
 	addr := benchAddress(i)
 	vip := &v1alpha1.VirtualIP{
-		ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VirtualIPName(addr), Labels: map[string]string{referenceLabel: ""}},
+		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(addr), Labels: map[string]string{referenceLabel: ""}},
 		Spec: v1alpha1.VirtualIPSpec{
 			Address: addr.String(), ReclaimPolicy: v1alpha1.ReclaimRetain,
 			Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
@@ -122,7 +122,7 @@ func (e *env) createReference(ctx context.Context, i int) error {
 	}
 	changed := service.DeepCopy()
 	changed.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{
-		{IP: addr.String(), IPMode: ptr.To(corev1.LoadBalancerIPModeVIP)},
+		{IP: addr.String(), IPMode: new(corev1.LoadBalancerIPModeVIP)},
 	}
 	_, err = helpers.PatchService(e.kube.CoreV1(), service, changed)
 	return err

@@ -10,10 +10,10 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
 const (
@@ -78,11 +78,11 @@ func (e *env) createMany(ctx context.Context, node string) ([]netip.Addr, error)
 	vips := e.fairlead.FairleadV1alpha1().VirtualIPs()
 	return addrs, parallel(len(addrs), func(i int) error {
 		_, err := vips.Create(ctx, &v1alpha1.VirtualIP{
-			ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.VirtualIPName(addrs[i])},
+			ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(addrs[i])},
 			Spec: v1alpha1.VirtualIPSpec{
 				Address: addrs[i].String(), ReclaimPolicy: v1alpha1.ReclaimRetain, Candidates: []string{node}, Epoch: 1,
 				Services: []v1alpha1.ServiceClaim{{Namespace: benchNamespace, Name: serviceName(i)}},
-				Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{Interfaces: []string{"eth0"}, Probe: ptr.To(false)}}},
+				Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{Interfaces: []string{"eth0"}, Probe: new(false)}}},
 			},
 		}, metav1.CreateOptions{})
 		return err

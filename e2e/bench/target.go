@@ -131,7 +131,7 @@ func (c *cluster) awaitSteady(ctx context.Context) error {
 		for inRow < 100 {
 			if _, err := c.lab.Ask(ctx, lab.Client, c.service.url()); err != nil {
 				inRow = 0
-				return false, err.Error(), nil
+				return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
 			}
 			inRow++
 		}
@@ -152,7 +152,8 @@ func (c *cluster) allReady(ctx context.Context) (bool, string, error) {
 		}
 	}
 	slices, err := c.kube.DiscoveryV1().EndpointSlices(webNamespace).List(ctx, metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=web"})
+		LabelSelector: discoveryv1.LabelServiceName + "=web",
+	})
 	if err != nil {
 		return false, "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 )
@@ -154,17 +155,19 @@ func (l *Lab) Heal(ctx context.Context) error { return l.setBlocked(ctx, map[[2]
 
 // setBlocked loads a bridge filter into the switch, in one transaction.
 func (l *Lab) setBlocked(ctx context.Context, blocked map[[2]string]bool) error {
-	rules := "table bridge fairlead\nflush table bridge fairlead\ntable bridge fairlead {\nchain forward {\n" +
-		"type filter hook forward priority 0; policy accept;\n"
+	var rules strings.Builder
+	rules.WriteString("table bridge fairlead\nflush table bridge fairlead\ntable bridge fairlead {\nchain forward {\n" +
+		"type filter hook forward priority 0; policy accept;\n")
 	for pair := range blocked {
 		for _, name := range pair {
 			if _, err := l.host(name); err != nil {
 				return errors.Join(errors.New("cut the segment"), err)
 			}
 		}
-		rules += fmt.Sprintf("iifname %q oifname %q drop\n", pair[0], pair[1])
+		fmt.Fprintf(&rules, "iifname %q oifname %q drop\n", pair[0], pair[1])
 	}
-	if _, err := l.execInput(ctx, switchHost, []byte(rules+"}\n}\n"), "nft", "-f", "-"); err != nil {
+	rules.WriteString("}\n}\n")
+	if _, err := l.execInput(ctx, switchHost, []byte(rules.String()), "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("cut the segment: %w", err)
 	}
 	l.mu.Lock()

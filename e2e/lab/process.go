@@ -107,7 +107,7 @@ func (l *Lab) spawn(h *host, p *Process) error {
 }
 
 func (l *Lab) command(c Command) *exec.Cmd {
-	cmd := exec.Command(c.Path, c.Args...)
+	cmd := exec.Command(c.Path, c.Args...) //nolint:noctx // it lives longer than the call that starts it, and is ended by name
 	cmd.Dir = l.dir
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

@@ -43,7 +43,7 @@ func failureLogs(tb testing.TB) string {
 	if base := os.Getenv("FAIRLEAD_LAB_LOGS"); base != "" {
 		return filepath.Join(base, filepath.Base(tb.Name()))
 	}
-	dir, err := os.MkdirTemp("", "fairlead-lab-logs-")
+	dir, err := os.MkdirTemp("", "fairlead-lab-logs-") //nolint:usetesting // logs of a failure stay when the test is over
 	if err != nil {
 		tb.Log(err)
 	}

@@ -2,11 +2,6 @@
 
 package v1alpha1
 
-import (
-	"net/netip"
-	"strings"
-)
-
 // Condition types of Fairlead's objects.
 const (
 	// ConditionReady of an AddressPool: it can hand out addresses. Of an Announcer: it takes part.
@@ -18,16 +13,3 @@ const (
 	// ConditionConflict of a VirtualIP: a station outside the cluster uses the address.
 	ConditionConflict = "Conflict"
 )
-
-// VirtualIPName returns the name of the VirtualIP object of an address: its canonical form with : written -. Where that
-// would begin or end with -, which no object name may, a 0 stands before or behind it: fd00:10:: is fd00-10--0.
-func VirtualIPName(address netip.Addr) string {
-	name := strings.ReplaceAll(address.Unmap().String(), ":", "-")
-	if strings.HasPrefix(name, "-") {
-		name = "0" + name
-	}
-	if strings.HasSuffix(name, "-") {
-		name += "0"
-	}
-	return name
-}

@@ -27,7 +27,7 @@ func main() {
 	udpPort := flag.Int("udp", 8080, "port of the UDP server")
 	flag.Parse()
 
-	packets, err := net.ListenPacket("udp", fmt.Sprintf(":%d", *udpPort))
+	packets, err := net.ListenPacket("udp", fmt.Sprintf(":%d", *udpPort)) //nolint:noctx // it serves until it is killed
 	if err != nil {
 		log.Fatal(err)
 	}

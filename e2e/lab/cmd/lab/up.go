@@ -100,7 +100,7 @@ func upInBackground(ctx context.Context) error {
 			args = append(args, a)
 		}
 	}
-	cmd := exec.Command("/proc/self/exe", args...)
+	cmd := exec.Command("/proc/self/exe", args...) //nolint:noctx // it outlives this command
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := os.CreateTemp("", "fairlead-lab-up-")
 	if err != nil {
