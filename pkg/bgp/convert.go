@@ -157,8 +157,9 @@ func stateOf(s bgp.FSMState) State {
 		return OpenConfirm
 	case bgp.BGP_FSM_ESTABLISHED:
 		return Established
+	default: // Idle, or none known
+		return Idle
 	}
-	return Idle
 }
 
 // bfdState names a BFD state as RFC 5880 does.
@@ -170,8 +171,9 @@ func bfdState(s api.BfdSessionState) string {
 		return "Init"
 	case api.BfdSessionState_BFD_SESSION_STATE_ADMIN_DOWN:
 		return "AdminDown"
+	default: // down, or not known yet
+		return "Down"
 	}
-	return "Down"
 }
 
 const bfdUp = "Up"

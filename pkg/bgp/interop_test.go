@@ -84,10 +84,7 @@ func communities(t *testing.T, texts ...string) []Community {
 	return out
 }
 
-func TestRoutersGetWhatIsForThem(t *testing.T) {
-	a, b := newRouter(t, "frr", 1), newRouter(t, "bird", 2)
-	a.frr(frrConfig(a, "no bgp network import-check", "address-family ipv4 unicast", " network 172.31.0.0/16", "exit-address-family"))
-	b.bird(`router id 10.9.2.2;
+const birdBothFamilies = `router id 10.9.2.2;
 protocol device {}
 protocol bgp fairlead {
   local 10.9.2.2 as 64512;
@@ -95,7 +92,12 @@ protocol bgp fairlead {
   direct;
   ipv4 { import all; export none; };
   ipv6 { import all; export none; };
-}`)
+}`
+
+func TestRoutersGetWhatIsForThem(t *testing.T) {
+	a, b := newRouter(t, "frr", 1), newRouter(t, "bird", 2)
+	a.frr(frrConfig(a, "no bgp network import-check", "address-family ipv4 unicast", " network 172.31.0.0/16", "exit-address-family"))
+	b.bird(birdBothFamilies)
 	s := newSpeaker(t)
 	pref, med := uint32(250), uint32(7)
 	peers := []Peer{frrPeer(a), {Name: "bird", Address: b.own, ASN: 64512, LocalASN: 64512, NextHop6: b.ours6}}
@@ -112,38 +114,8 @@ protocol bgp fairlead {
 		{Prefix: prefix("10.99.1.0/24")},
 	}
 	apply(t, s, Desired{Peers: peers, Routes: routes})
-
-	p := a.has("10.99.0.1/32", true)
-	got := fmt.Sprint(p.ASPath.String, " ", *p.Metric, " ", p.Community.String, " ", p.LargeCommunity.String, " ", p.Nexthops[0].IP)
-	if want := "64512 64512 64512 7 64512:100 no-export 64512:1:2 10.9.1.1"; got != want {
-		t.Errorf("frr has %q, want %q", got, want)
-	}
-	p = a.has("10.99.0.2/32", true)
-	if got := fmt.Sprint(p.ASPath.String, p.Community.String, p.LargeCommunity.String); got != "64512" {
-		t.Errorf("a route without attributes has %q", got)
-	}
-	if p = a.has("fd99::1/128", true); p.Nexthops[0].IP != a.ours6.String() {
-		t.Errorf("next hop of an IPv6 route over an IPv4 session: %+v, want %v", p.Nexthops, a.ours6)
-	}
-	if a.path("10.99.0.3/32") != nil {
-		t.Error("frr is told a route that is for bird alone")
-	}
-	if p = a.has("10.99.1.0/24", true); *p.Metric != 7 {
-		t.Errorf("frr is told the attributes meant for others: %+v", p)
-	}
-	b.await("the routes", func() (bool, string) {
-		out := b.birdc("show route")
-		return strings.Contains(out, "10.99.0.3/32") && strings.Contains(out, "fd99::1/128"), out
-	})
-	out := b.birdc("show route 10.99.0.1/32 all")
-	for _, want := range []string{"BGP.local_pref: 250", "BGP.med: 7", "(64512,100)", "(64512, 1, 2)", "BGP.next_hop: 10.9.2.1"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("bird lacks %q:\n%s", want, out)
-		}
-	}
-	if out := b.birdc("show route 10.99.1.0/24 all"); !strings.Contains(out, "BGP.local_pref: 100") {
-		t.Errorf("bird is told the attributes meant for frr:\n%s", out)
-	}
+	frrHasItsRoutes(t, a)
+	birdHasItsRoutes(t, b)
 	if x := session(s, "frr"); x.Prefixes != 4 || x.LastError != "" {
 		t.Errorf("session with frr: %+v, want 4 prefixes", x)
 	}
@@ -187,21 +159,7 @@ protocol bgp fairlead {
 			t.Errorf("the speaker took a route of a peer: %s", got)
 		}
 	})
-	t.Run("drain", func(t *testing.T) {
-		if err := s.Drain(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		b.await("drained", func() (bool, string) {
-			out := b.birdc("show route 10.99.0.2/32 all")
-			return strings.Contains(out, "(65535,0)") && strings.Contains(out, "BGP.local_pref: 0"), out
-		})
-		if p := a.has("10.99.1.0/24", true); !strings.Contains(p.Community.String, "graceful-shutdown") {
-			a.await("drained", func() (bool, string) {
-				p := a.path("10.99.1.0/24")
-				return p != nil && strings.Contains(strings.ToLower(p.Community.String), "graceful"), fmt.Sprintf("%+v", p)
-			})
-		}
-	})
+	t.Run("drain", func(t *testing.T) { drains(t, s, a, b) })
 	t.Run("a removed peer loses all", func(t *testing.T) {
 		apply(t, s, Desired{Peers: peers[1:], Routes: routes})
 		a.has("10.99.1.0/24", false)
@@ -209,4 +167,63 @@ protocol bgp fairlead {
 			t.Errorf("sessions %+v, want bird alone", x)
 		}
 	})
+}
+
+// drains checks that a drained speaker asks its peers to prefer all others (RFC 8326).
+func drains(t *testing.T, s *Speaker, a, b *router) {
+	t.Helper()
+	if err := s.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.await("drained", func() (bool, string) {
+		out := b.birdc("show route 10.99.0.2/32 all")
+		return strings.Contains(out, "(65535,0)") && strings.Contains(out, "BGP.local_pref: 0"), out
+	})
+	if p := a.has("10.99.1.0/24", true); !strings.Contains(p.Community.String, "graceful-shutdown") {
+		a.await("drained", func() (bool, string) {
+			p := a.path("10.99.1.0/24")
+			return p != nil && strings.Contains(strings.ToLower(p.Community.String), "graceful"), fmt.Sprintf("%+v", p)
+		})
+	}
+}
+
+// frrHasItsRoutes checks what FRR was told, and with which attributes.
+func frrHasItsRoutes(t *testing.T, a *router) {
+	t.Helper()
+	p := a.has("10.99.0.1/32", true)
+	got := fmt.Sprint(p.ASPath.String, " ", *p.Metric, " ", p.Community.String, " ", p.LargeCommunity.String, " ", p.Nexthops[0].IP)
+	if want := "64512 64512 64512 7 64512:100 no-export 64512:1:2 10.9.1.1"; got != want {
+		t.Errorf("frr has %q, want %q", got, want)
+	}
+	p = a.has("10.99.0.2/32", true)
+	if got := fmt.Sprint(p.ASPath.String, p.Community.String, p.LargeCommunity.String); got != "64512" {
+		t.Errorf("a route without attributes has %q", got)
+	}
+	if p = a.has("fd99::1/128", true); p.Nexthops[0].IP != a.ours6.String() {
+		t.Errorf("next hop of an IPv6 route over an IPv4 session: %+v, want %v", p.Nexthops, a.ours6)
+	}
+	if a.path("10.99.0.3/32") != nil {
+		t.Error("frr is told a route that is for bird alone")
+	}
+	if p = a.has("10.99.1.0/24", true); *p.Metric != 7 {
+		t.Errorf("frr is told the attributes meant for others: %+v", p)
+	}
+}
+
+// birdHasItsRoutes checks what BIRD was told, and with which attributes.
+func birdHasItsRoutes(t *testing.T, b *router) {
+	t.Helper()
+	b.await("the routes", func() (bool, string) {
+		out := b.birdc("show route")
+		return strings.Contains(out, "10.99.0.3/32") && strings.Contains(out, "fd99::1/128"), out
+	})
+	out := b.birdc("show route 10.99.0.1/32 all")
+	for _, want := range []string{"BGP.local_pref: 250", "BGP.med: 7", "(64512,100)", "(64512, 1, 2)", "BGP.next_hop: 10.9.2.1"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("bird lacks %q:\n%s", want, out)
+		}
+	}
+	if out := b.birdc("show route 10.99.1.0/24 all"); !strings.Contains(out, "BGP.local_pref: 100") {
+		t.Errorf("bird is told the attributes meant for frr:\n%s", out)
+	}
 }

@@ -164,8 +164,10 @@ func (r *router) frr(config string) {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			r.t.Fatal(err)
 		}
-		argv := []string{"/usr/lib/frr/" + name, "-f", file, "-i", filepath.Join(r.dir, name+".pid"),
-			"-z", filepath.Join(r.dir, "zserv.api"), "--vty_socket", r.dir, "-P", "0", "--log", "stdout"}
+		argv := []string{
+			"/usr/lib/frr/" + name, "-f", file, "-i", filepath.Join(r.dir, name+".pid"),
+			"-z", filepath.Join(r.dir, "zserv.api"), "--vty_socket", r.dir, "-P", "0", "--log", "stdout",
+		}
 		if name == "bfdd" {
 			argv = append(argv, "--bfdctl", filepath.Join(r.dir, "bfdd.sock"))
 		}
