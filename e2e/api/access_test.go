@@ -56,7 +56,7 @@ func makeVirtualIP(t *testing.T, address, node string) {
 // awaitPolicies waits until the admission policies are in force, which takes the API server a moment.
 func awaitPolicies(t *testing.T) {
 	t.Helper()
-	client, _ := account(t, announcerAccount, "")
+	client, _ := account(t, "")
 	lab.Await(t.Context(), t, "the admission policies", func(ctx context.Context) (bool, string, error) {
 		_, err := client.FairleadV1alpha1().Announcers().Create(ctx, &v1alpha1.Announcer{
 			ObjectMeta: metav1.ObjectMeta{Name: "nobody"},
@@ -68,7 +68,7 @@ func awaitPolicies(t *testing.T) {
 func TestAnnouncerWritesItsOwnAnnouncerOnly(t *testing.T) {
 	awaitPolicies(t)
 	admin := administrator(t).FairleadV1alpha1().Announcers()
-	fairlead, _ := account(t, announcerAccount, "n1")
+	fairlead, _ := account(t, "n1")
 	client := fairlead.FairleadV1alpha1().Announcers()
 	for _, name := range []string{"n1", "n2"} {
 		t.Cleanup(func() {
@@ -104,7 +104,7 @@ func TestAnnouncerWritesItsOwnAnnouncerOnly(t *testing.T) {
 
 func TestAnnouncerNamesOnlyItsOwnNodeAsOwner(t *testing.T) {
 	awaitPolicies(t)
-	fairlead, _ := account(t, announcerAccount, "n1")
+	fairlead, _ := account(t, "n1")
 	client := fairlead.FairleadV1alpha1().VirtualIPs()
 	for _, test := range []struct {
 		name, address  string
@@ -139,7 +139,7 @@ func TestAnnouncerNamesOnlyItsOwnNodeAsOwner(t *testing.T) {
 func TestTokenWithoutNodeWritesNothing(t *testing.T) {
 	awaitPolicies(t)
 	makeVirtualIP(t, "203.0.113.11", "")
-	fairlead, _ := account(t, announcerAccount, "")
+	fairlead, _ := account(t, "")
 	_, err := fairlead.FairleadV1alpha1().Announcers().Create(t.Context(),
 		&v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}, metav1.CreateOptions{})
 	wantForbidden(t, "making an Announcer", err, "names no node")
@@ -150,7 +150,7 @@ func TestTokenWithoutNodeWritesNothing(t *testing.T) {
 
 func TestAnnouncerCannotChangeSpecs(t *testing.T) {
 	makeVirtualIP(t, "203.0.113.12", "")
-	fairlead, kube := account(t, announcerAccount, "n1")
+	fairlead, kube := account(t, "n1")
 	client, none := fairlead.FairleadV1alpha1(), metav1.PatchOptions{}
 	_, err := client.VirtualIPs().Patch(t.Context(), "203.0.113.12", types.MergePatchType, []byte(`{"spec":{"candidates":["n1"]}}`), none)
 	wantForbidden(t, "candidates", err)

@@ -97,12 +97,12 @@ func clientOf(t *testing.T, config *rest.Config) versioned.Interface {
 	return client
 }
 
-// account returns the clients of a ServiceAccount of the product, with a token bound to a node or, where that is empty,
+// account returns the clients of the announcers' ServiceAccount, with a token bound to a node or, where that is empty,
 // to none.
-func account(t *testing.T, name, node string) (versioned.Interface, kubernetes.Interface) {
+func account(t *testing.T, node string) (versioned.Interface, kubernetes.Interface) {
 	t.Helper()
 	l := cluster(t)
-	path, err := l.ServiceAccountKubeconfig(t.Context(), "fairlead-system", name, node)
+	path, err := l.ServiceAccountKubeconfig(t.Context(), "fairlead-system", announcerAccount, node)
 	if err != nil {
 		t.Fatal(err)
 	}

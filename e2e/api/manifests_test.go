@@ -85,7 +85,9 @@ kind: Announcer
 metadata: {name: shown}
 `
 
-func TestKubectlShowsObjects(t *testing.T) {
+// show creates the objects that kubectl is to show, until the test ends.
+func show(t *testing.T) {
+	t.Helper()
 	l, client := cluster(t), administrator(t).FairleadV1alpha1()
 	if err := l.Apply(t.Context(), shown); err != nil {
 		t.Fatal(err)
@@ -110,6 +112,11 @@ func TestKubectlShowsObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestKubectlShowsObjects(t *testing.T) {
+	l := cluster(t)
+	show(t)
 	for _, test := range []struct {
 		name    string
 		args    []string

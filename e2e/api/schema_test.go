@@ -95,7 +95,11 @@ spec:
           aggregationLength: {ipv4: 24, ipv6: 64}}`, nil},
 		{"namespaces", `spec: {addresses: [10.0.0.0/24], namespaces: [a, b]}`, nil},
 		{"no release delay", `spec: {addresses: [10.0.0.0/24], releaseDelay: 0s}`, nil},
+	})
+}
 
+func TestAddressPoolSchemaRefuses(t *testing.T) {
+	try(t, "AddressPool", "addresspools", []example{
 		{"no spec", `{}`, []string{"spec", "Required"}},
 		{"no addresses", `spec: {}`, []string{"spec.addresses", "Required"}},
 		{"empty addresses", `spec: {addresses: []}`, []string{"spec.addresses", "at least 1"}},

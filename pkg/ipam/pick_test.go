@@ -64,16 +64,34 @@ func TestSelectOrdersPools(t *testing.T) {
 	}
 }
 
+// pickTest is one Pick from the pools of the site.
+type pickTest struct {
+	name  string
+	req   ipam.Request
+	taken []string // by Services of namespace x
+	want  string
+	is    error
+	text  string
+}
+
+func (tc pickTest) run(t *testing.T) {
+	x := ipam.NewIndex()
+	x.SetPools(site(t), nil)
+	for _, addr := range tc.taken {
+		pool, _ := x.PoolOf(ip(addr))
+		x.Put(ip(addr), ipam.Holder{Key: "x/" + addr, Namespace: "x", Pool: pool})
+	}
+	got, err := x.Pick(tc.req, time.Unix(1000, 0))
+	if !errors.Is(err, tc.is) || tc.text != "" && err.Error() != tc.text {
+		t.Fatalf("got error %v, want %v %q", err, tc.is, tc.text)
+	}
+	if tc.is == nil && got.Address != ip(tc.want) {
+		t.Errorf("got %s of pool %s, want %s", got.Address, got.Pool, tc.want)
+	}
+}
+
 func TestPick(t *testing.T) {
-	now := time.Unix(1000, 0)
-	for _, tc := range []struct {
-		name  string
-		req   ipam.Request
-		taken []string // by Services of namespace x
-		want  string
-		is    error
-		text  string
-	}{
+	for _, tc := range []pickTest{
 		{name: "lowest of the first pool", req: ipam.Request{Namespace: "x", Family: ipam.IPv4}, want: "10.8.0.0"},
 		{
 			name: "next pool when the limit is reached", req: ipam.Request{Namespace: "x", Family: ipam.IPv4},
@@ -89,6 +107,17 @@ func TestPick(t *testing.T) {
 		},
 		{name: "within a range", req: ipam.Request{Namespace: "x", Within: mustRange(t, "10.8.3.0/24")}, want: "10.8.3.0"},
 		{name: "asked for", req: ipam.Request{Namespace: "x", Address: ip("10.4.0.77")}, want: "10.4.0.77"},
+		{
+			name: "address in use by the Service itself", req: ipam.Request{Key: "x/10.5.0.1", Namespace: "x", Address: ip("10.5.0.1")},
+			taken: []string{"10.5.0.1"}, want: "10.5.0.1",
+		},
+	} {
+		t.Run(tc.name, tc.run)
+	}
+}
+
+func TestPickRefuses(t *testing.T) {
+	for _, tc := range []pickTest{
 		{
 			name: "full", req: ipam.Request{Namespace: "x", Family: ipam.IPv4, Pools: []string{"office"}},
 			taken: []string{"10.0.0.10", "10.0.0.11", "10.0.0.12"}, is: ipam.ErrPoolExhausted,
@@ -132,26 +161,8 @@ func TestPick(t *testing.T) {
 			name: "address in use", req: ipam.Request{Key: "x/new", Namespace: "x", Address: ip("10.0.0.11")}, taken: []string{"10.0.0.11"},
 			is: ipam.ErrAddressInUse, text: "address 10.0.0.11 is already in use by x/10.0.0.11",
 		},
-		{
-			name: "address in use by the Service itself", req: ipam.Request{Key: "x/10.5.0.1", Namespace: "x", Address: ip("10.5.0.1")},
-			taken: []string{"10.5.0.1"}, want: "10.5.0.1",
-		},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			x := ipam.NewIndex()
-			x.SetPools(site(t), nil)
-			for _, addr := range tc.taken {
-				pool, _ := x.PoolOf(ip(addr))
-				x.Put(ip(addr), ipam.Holder{Key: "x/" + addr, Namespace: "x", Pool: pool})
-			}
-			got, err := x.Pick(tc.req, now)
-			if !errors.Is(err, tc.is) || tc.text != "" && err.Error() != tc.text {
-				t.Fatalf("got error %v, want %v %q", err, tc.is, tc.text)
-			}
-			if tc.is == nil && got.Address != ip(tc.want) {
-				t.Errorf("got %s of pool %s, want %s", got.Address, got.Pool, tc.want)
-			}
-		})
+		t.Run(tc.name, tc.run)
 	}
 }
 
