@@ -48,9 +48,9 @@ func (l loadBalancers) UpdateLoadBalancer(ctx context.Context, _ string, service
 	return err
 }
 
-// EnsureLoadBalancerDeleted implements cloudprovider.LoadBalancer. It needs nothing of the Service but its name.
+// EnsureLoadBalancerDeleted implements cloudprovider.LoadBalancer. It needs nothing of the Service but its name and UID.
 func (l loadBalancers) EnsureLoadBalancerDeleted(ctx context.Context, _ string, service *corev1.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return l.reconciler.Release(ctx, service.Namespace, service.Name)
+	return l.reconciler.Release(ctx, service.Namespace, service.Name, service.UID)
 }

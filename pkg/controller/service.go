@@ -103,8 +103,8 @@ func permanent(err error) bool {
 // releaseOrphan gives up the claims of a Service that is gone, or that is none of ours any more, when nothing else will:
 // a leader died half-way, or somebody took the finalizer off. The API server is asked first, for the cache may be late.
 func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) error {
-	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	if _, claims, err := c.config.Balancers.Get(ctx, service); err != nil || !claims {
+	uids, err := c.config.Balancers.ClaimUIDs(ctx, namespace, name)
+	if err != nil || len(uids) == 0 {
 		return err
 	}
 	live, err := c.config.Kube.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -115,7 +115,11 @@ func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) 
 		return nil
 	}
 	klog.FromContext(ctx).Info("releasing the addresses of a Service that is gone", "service", klog.KRef(namespace, name))
-	return c.config.Balancers.Release(ctx, namespace, name)
+	var errs []error
+	for _, uid := range uids {
+		errs = append(errs, c.config.Balancers.Release(ctx, namespace, name, uid))
+	}
+	return errors.Join(errs...)
 }
 
 // reconcileVirtualIP deletes a VirtualIP that was kept for a deleted Service long enough.

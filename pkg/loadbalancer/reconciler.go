@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
@@ -200,7 +201,8 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 	}
 	for _, vip := range have {
 		if !slices.ContainsFunc(result, func(kept *v1alpha1.VirtualIP) bool { return kept.Name == vip.Name }) {
-			if err := r.leave(ctx, vip, Key(service.Namespace, service.Name), 0); err != nil {
+			key := Key(service.Namespace, service.Name)
+			if err := r.leave(ctx, vip, key, vip.Spec.Services[findClaim(vip, key)].UID, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -208,18 +210,19 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 	return result, errors.Join(errs...)
 }
 
-// Get returns the status that the claims of a Service make, and whether it has any.
+// Get returns the status that the claims of a Service make, and whether it has any. Claims of a Service that had the same
+// name before are not its own.
 func (r *Reconciler) Get(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, bool, error) {
 	if err := r.AwaitSync(ctx); err != nil {
 		return nil, false, err
 	}
-	vips := r.book.claimedBy(Key(service.Namespace, service.Name))
+	vips := r.claimsOf(Key(service.Namespace, service.Name), service.UID)
 	return statusOf(vips), len(vips) > 0, nil
 }
 
-// Release gives up every claim of a Service that is gone. It needs no more than the name, so that neither bad settings
-// nor a missing pool can block a deletion.
-func (r *Reconciler) Release(ctx context.Context, namespace, name string) error {
+// Release gives up the claims of a Service that is gone. It needs no more than its name and UID, so that neither bad
+// settings nor a missing pool can block a deletion. A Service that was made anew under the name keeps what it has.
+func (r *Reconciler) Release(ctx context.Context, namespace, name string, uid types.UID) error {
 	if err := r.AwaitSync(ctx); err != nil {
 		return err
 	}
@@ -229,10 +232,30 @@ func (r *Reconciler) Release(ctx context.Context, namespace, name string) error 
 	r.setWaiting(key, false)
 
 	var errs []error
-	for _, vip := range r.book.claimedBy(key) {
-		errs = append(errs, r.leave(ctx, vip, key, r.releaseDelay(vip.Spec.Pool)))
+	for _, vip := range r.claimsOf(key, uid) {
+		errs = append(errs, r.leave(ctx, vip, key, uid, r.releaseDelay(vip.Spec.Pool)))
 	}
 	return errors.Join(errs...)
+}
+
+// claimsOf returns the VirtualIPs on which the Service of that key and UID has a claim.
+func (r *Reconciler) claimsOf(key string, uid types.UID) []*v1alpha1.VirtualIP {
+	return slices.DeleteFunc(r.book.claimedBy(key), func(vip *v1alpha1.VirtualIP) bool {
+		return vip.Spec.Services[findClaim(vip, key)].UID != uid
+	})
+}
+
+// ClaimUIDs returns the UIDs of all Services, past and present, that have claims under a name.
+func (r *Reconciler) ClaimUIDs(ctx context.Context, namespace, name string) ([]types.UID, error) {
+	if err := r.AwaitSync(ctx); err != nil {
+		return nil, err
+	}
+	key := Key(namespace, name)
+	var uids []types.UID
+	for _, vip := range r.book.claimedBy(key) {
+		uids = append(uids, vip.Spec.Services[findClaim(vip, key)].UID)
+	}
+	return slices.Compact(uids), nil
 }
 
 // Waiting returns the keys of the Services that lack an address, in no order.

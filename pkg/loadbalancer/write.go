@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -136,8 +137,12 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 
 // leave takes a Service's claim off a VirtualIP. The last one to leave deletes it, unless it is a reservation, or kept
 // for the Service for a while.
-func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, keepFor time.Duration) error {
-	last := len(vip.Spec.Services) == 1 && findClaim(vip, key) == 0
+func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, uid types.UID, keepFor time.Duration) error {
+	at := findClaim(vip, key)
+	if at < 0 || vip.Spec.Services[at].UID != uid {
+		return nil
+	}
+	last := len(vip.Spec.Services) == 1
 	if last && vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && keepFor == 0 {
 		err := r.remove(ctx, vip)
 		if !apierrors.IsConflict(err) {
@@ -147,11 +152,11 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 		if err != nil {
 			return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)
 		}
-		return r.leave(ctx, newer, key, keepFor)
+		return r.leave(ctx, newer, key, uid, keepFor)
 	}
 	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
 		at := findClaim(now, key)
-		if at < 0 {
+		if at < 0 || now.Spec.Services[at].UID != uid {
 			return nil
 		}
 		left := now.Spec.Services[at]
