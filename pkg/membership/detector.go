@@ -42,6 +42,9 @@ type peer struct {
 	beating   bool // a heartbeat came since it is watched
 	// heard is the last time of any datagram from it, zero for never: then heartbeats prove nothing about it.
 	heard time.Time
+	// late is how late a heartbeat was, and lateAt when; see lateness.
+	late   time.Duration
+	lateAt time.Time
 	// asked is when it was first pinged since it was heard, zero for not; nextPing is when to ask again.
 	asked, nextPing time.Time
 	pause           time.Duration
@@ -81,9 +84,41 @@ func newDetector(self string, interval time.Duration, misses int) *detector {
 	return &detector{self: self, interval: interval, misses: misses, ring: ring{self}, peers: map[string]*peer{}}
 }
 
-// silence is how long nothing must have been heard for an accusation; doubt is when to ask, well before that.
-func (d *detector) silence() time.Duration { return time.Duration(d.misses) * d.interval }
-func (d *detector) doubt() time.Duration   { return d.silence() - d.interval*3/4 }
+// silence is how long nothing must have been heard of a member for an accusation: the time of so many heartbeats, and as
+// much more as its heartbeats have been late of late. On machines that keep up with their work that is next to nothing;
+// where heartbeats wait for a processor, patience keeps the living from being accused. doubt is when to ask, well before.
+func (d *detector) silence(p *peer, now time.Time) time.Duration {
+	return time.Duration(d.misses)*d.interval + p.lateness(now)
+}
+
+func (d *detector) doubt(p *peer, now time.Time) time.Duration {
+	return d.silence(p, now) - d.interval*3/4
+}
+
+const (
+	// forgetLateness is how long the lateness of a heartbeat is remembered, less and less.
+	forgetLateness = 30 * time.Second
+	// mostLateness, in intervals, bounds it: what is later than that was away, and not late.
+	mostLateness = 10
+)
+
+// lateness returns how late the member's heartbeats have been, the recent ones counting most.
+func (p *peer) lateness(now time.Time) time.Duration {
+	left := forgetLateness - now.Sub(p.lateAt)
+	if p.late == 0 || left <= 0 {
+		return 0
+	}
+	return time.Duration(float64(p.late) * float64(left) / float64(forgetLateness))
+}
+
+// punctual takes note of how late a heartbeat is.
+func (d *detector) punctual(p *peer, now time.Time) {
+	late := now.Sub(p.heard) - d.interval
+	if p.heard.IsZero() || late > mostLateness*d.interval || late <= p.lateness(now) {
+		return
+	}
+	p.late, p.lateAt = late, now
+}
 
 // answerTime is how long an answer to the first of two pings may take.
 func (d *detector) answerTime() time.Duration { return d.interval * 3 / 2 }
@@ -129,6 +164,9 @@ func (d *detector) received(from subject, kind actionKind, now time.Time) []acti
 	if p == nil || p.boot != from.boot {
 		return nil
 	}
+	if p.watched && p.beating {
+		d.punctual(p, now)
+	}
 	p.heard, p.asked, p.pause = now, time.Time{}, d.interval
 	p.beating = p.beating || kind == sendBeat
 	p.acquit()
@@ -166,7 +204,7 @@ func (d *detector) accusation(from string, subjects []subject, selfBoot bootID, 
 		}
 		// Only who knows the accused has an opinion; being heard is how it is given.
 		answer = answer || !p.heard.IsZero()
-		if !p.heard.IsZero() && now.Sub(p.heard) < d.doubt() {
+		if !p.heard.IsZero() && now.Sub(p.heard) < d.doubt(p, now) {
 			continue // this node hears it
 		}
 		p.witnesses[from] = now
@@ -287,8 +325,8 @@ func (d *detector) next(now time.Time) time.Time {
 			continue
 		}
 		if p.watched {
-			consider(p.heard, d.doubt())
-			consider(p.heard, d.silence())
+			consider(p.heard, d.doubt(p, now))
+			consider(p.heard, d.silence(p, now))
 		}
 		consider(p.asked, d.interval/2)
 		consider(p.asked, d.answerTime())

@@ -351,3 +351,34 @@ func TestTrafficDoesNotGrowWithTheGroup(t *testing.T) {
 		t.Errorf("datagrams per second: %.1f among 5, %.1f among 100; want about 60", small, large)
 	}
 }
+
+// TestLateHeartbeatsMakeForPatience: a member whose heartbeats come late is given as much more time, and less again when
+// they are punctual; one that was away is not taken for late.
+func TestLateHeartbeatsMakeForPatience(t *testing.T) {
+	start := time.Unix(0, 0)
+	const interval = 50 * time.Millisecond
+	for _, test := range []struct {
+		name string
+		gap  time.Duration // before the last heartbeat
+		wait time.Duration // after it
+		want time.Duration
+	}{
+		{"punctual", interval, 0, 3 * interval},
+		{"late by 90 ms", interval + 90*time.Millisecond, 0, 3*interval + 90*time.Millisecond},
+		{"half forgotten", interval + 90*time.Millisecond, forgetLateness / 2, 3*interval + 45*time.Millisecond},
+		{"forgotten", interval + 90*time.Millisecond, forgetLateness, 3 * interval},
+		{"away", (mostLateness + 2) * interval, 0, 3 * interval},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDetector("a", interval, 3)
+			b := subject{name: "b", boot: bootID{1}}
+			d.members([]subject{b}, start)
+			d.received(b, sendBeat, start)
+			last := start.Add(test.gap)
+			d.received(b, sendBeat, last)
+			if got := d.silence(d.peers["b"], last.Add(test.wait)); got != test.want {
+				t.Errorf("silence %s, want %s", got, test.want)
+			}
+		})
+	}
+}

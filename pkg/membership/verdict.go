@@ -13,7 +13,7 @@ func (d *detector) ask(now time.Time) []action {
 		if !p.neighbour && !p.watched && !p.failed {
 			continue
 		}
-		doubtful := p.watched && !p.heard.IsZero() && now.Sub(p.heard) >= d.doubt()
+		doubtful := p.watched && !p.heard.IsZero() && now.Sub(p.heard) >= d.doubt(p, now)
 		switch {
 		case p.failed, p.heard.IsZero(), p.watched && !p.beating, !p.asked.IsZero(): // by their own schedule
 		case doubtful, parted && now.Sub(p.heard) >= d.interval/2, len(p.witnesses) > 0:
@@ -58,7 +58,7 @@ func (d *detector) manySilent(now time.Time) bool {
 	for _, p := range d.peers {
 		if p.watched && !p.heard.IsZero() {
 			known++
-			if p.failed || now.Sub(p.heard) >= d.doubt() {
+			if p.failed || now.Sub(p.heard) >= d.doubt(p, now) {
 				quiet++
 			}
 		}
@@ -71,7 +71,7 @@ func (d *detector) silent(p *peer, now time.Time) bool {
 	if p.heard.IsZero() || p.failed {
 		return false
 	}
-	if p.watched && now.Sub(p.heard) >= d.silence() {
+	if p.watched && now.Sub(p.heard) >= d.silence(p, now) {
 		return true
 	}
 	return !p.watched && !p.asked.IsZero() && now.Sub(p.asked) >= d.answerTime()
@@ -97,7 +97,7 @@ func (d *detector) judge(now time.Time) []action {
 		if !p.failed && (isolated && (!p.heard.IsZero() || !p.neighbour) || d.guilty(p, now)) {
 			condemned = append(condemned, p.subject)
 			p.failed, p.suspect, p.probed = true, false, 0
-			p.nextPing, p.pause, p.probeAt = now.Add(1), d.interval, now.Add(d.silence())
+			p.nextPing, p.pause, p.probeAt = now.Add(1), d.interval, now.Add(d.silence(p, now))
 		}
 	}
 	if len(accused) > 0 {
@@ -124,14 +124,14 @@ func (d *detector) scheduleNextAccusation(p *peer, now time.Time) {
 func (d *detector) guilty(p *peer, now time.Time) bool {
 	recent := 0
 	for w, at := range p.witnesses {
-		if now.Sub(at) > 2*d.silence() {
+		if now.Sub(at) > 2*d.silence(p, now) {
 			delete(p.witnesses, w)
 			continue
 		}
 		recent++
 	}
 	if recent >= 2 {
-		return p.heard.IsZero() || now.Sub(p.heard) >= d.doubt()
+		return p.heard.IsZero() || now.Sub(p.heard) >= d.doubt(p, now)
 	}
 	if p.accusedAt.IsZero() || !d.silent(p, now) {
 		return false
@@ -148,7 +148,7 @@ func (d *detector) isolated(now time.Time) bool {
 	for _, p := range d.peers {
 		switch {
 		case p.heard.IsZero(), p.failed:
-		case p.watched && now.Sub(p.heard) >= d.silence():
+		case p.watched && now.Sub(p.heard) >= d.silence(p, now):
 			silent++
 		case !p.watched && p.neighbour && !p.asked.IsZero() && now.Sub(p.asked) >= d.interval/2:
 			silent++
