@@ -55,8 +55,10 @@ func TestOnlyADecommissionedNodeOfOursThatIsNotReadyIsGone(t *testing.T) {
 		{"unknown, cut off", []func(*corev1.Node){ready(corev1.ConditionUnknown)}, true},
 		{"decommissioned and still ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionTrue)}, true},
 		{"decommissioned and not ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionUnknown)}, false},
-		{"decommissioned, and another provider's", []func(*corev1.Node){decommissioned, ready(corev1.ConditionFalse),
-			func(n *corev1.Node) { n.Spec.ProviderID = "aws:///x" }}, true},
+		{"decommissioned, and another provider's", []func(*corev1.Node){
+			decommissioned, ready(corev1.ConditionFalse),
+			func(n *corev1.Node) { n.Spec.ProviderID = "aws:///x" },
+		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := with(t).InstanceExists(t.Context(), node(func(n *corev1.Node) {
@@ -90,23 +92,41 @@ func TestInstanceMetadata(t *testing.T) {
 		{"what the kubelet was given comes first", func(n *corev1.Node) {
 			n.Annotations[cloudproviderapi.AnnotationAlphaProvidedIPAddr] = "10.9.0.1, fd00:9::1"
 			n.Status.Addresses = []corev1.NodeAddress{internal("10.8.0.1")}
-		}, cloudprovider.InstanceMetadata{ProviderID: ours, InstanceType: "machine",
-			NodeAddresses: []corev1.NodeAddress{internal("10.9.0.1"), internal("fd00:9::1"), host}}},
+		}, cloudprovider.InstanceMetadata{
+			ProviderID: ours, InstanceType: "machine",
+			NodeAddresses: []corev1.NodeAddress{internal("10.9.0.1"), internal("fd00:9::1"), host},
+		}},
 		{"then what the Node has", func(n *corev1.Node) {
 			n.Status.Addresses = []corev1.NodeAddress{internal("10.8.0.1"), {Type: corev1.NodeHostName, Address: "short"}}
-		}, cloudprovider.InstanceMetadata{ProviderID: ours, InstanceType: "machine",
-			NodeAddresses: []corev1.NodeAddress{internal("10.8.0.1"), {Type: corev1.NodeHostName, Address: "short"}}}},
-		{"then the inventory, one of each family on the interface with the default route", func(*corev1.Node) {},
-			cloudprovider.InstanceMetadata{ProviderID: ours, InstanceType: "machine",
-				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host}}},
-		{"a provider ID stays", func(n *corev1.Node) { n.Spec.ProviderID = "fairlead://old" },
-			cloudprovider.InstanceMetadata{ProviderID: "fairlead://old", InstanceType: "machine",
-				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host}}},
-		{"without a UUID the machine id", func(n *corev1.Node) { n.Status.NodeInfo = corev1.NodeSystemInfo{MachineID: "abc"} },
-			cloudprovider.InstanceMetadata{ProviderID: "fairlead://abc", InstanceType: "machine",
-				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host}}},
-		{"another provider's node is left alone", func(n *corev1.Node) { n.Spec.ProviderID = "aws:///x" },
-			cloudprovider.InstanceMetadata{ProviderID: "aws:///x"}},
+		}, cloudprovider.InstanceMetadata{
+			ProviderID: ours, InstanceType: "machine",
+			NodeAddresses: []corev1.NodeAddress{internal("10.8.0.1"), {Type: corev1.NodeHostName, Address: "short"}},
+		}},
+		{
+			"then the inventory, one of each family on the interface with the default route", func(*corev1.Node) {},
+			cloudprovider.InstanceMetadata{
+				ProviderID: ours, InstanceType: "machine",
+				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
+			},
+		},
+		{
+			"a provider ID stays", func(n *corev1.Node) { n.Spec.ProviderID = "fairlead://old" },
+			cloudprovider.InstanceMetadata{
+				ProviderID: "fairlead://old", InstanceType: "machine",
+				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
+			},
+		},
+		{
+			"without a UUID the machine id", func(n *corev1.Node) { n.Status.NodeInfo = corev1.NodeSystemInfo{MachineID: "abc"} },
+			cloudprovider.InstanceMetadata{
+				ProviderID: "fairlead://abc", InstanceType: "machine",
+				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
+			},
+		},
+		{
+			"another provider's node is left alone", func(n *corev1.Node) { n.Spec.ProviderID = "aws:///x" },
+			cloudprovider.InstanceMetadata{ProviderID: "aws:///x"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := with(t, inventory).InstanceMetadata(t.Context(), node(test.edit))
@@ -127,8 +147,10 @@ func TestNodeWithoutAddressIsAnErrorThatSaysWhy(t *testing.T) {
 		want []string
 	}{
 		{"nothing known", func(*corev1.Node) {}, []string{"n1", "--node-ip", "announcer"}},
-		{"bad annotation", func(n *corev1.Node) { n.Annotations[cloudproviderapi.AnnotationAlphaProvidedIPAddr] = "ten" },
-			[]string{"n1", cloudproviderapi.AnnotationAlphaProvidedIPAddr, `"ten"`, "expected"}},
+		{
+			"bad annotation", func(n *corev1.Node) { n.Annotations[cloudproviderapi.AnnotationAlphaProvidedIPAddr] = "ten" },
+			[]string{"n1", cloudproviderapi.AnnotationAlphaProvidedIPAddr, `"ten"`, "expected"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := with(t).InstanceMetadata(t.Context(), node(test.edit))

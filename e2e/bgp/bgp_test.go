@@ -102,8 +102,10 @@ func (c *cloud) frr() {
 			text = config
 		}
 		must(c.t, os.WriteFile(file, []byte(text), 0o644))
-		args := []string{"-f", file, "-i", filepath.Join(dir, name+".pid"), "-z", filepath.Join(dir, "zserv.api"),
-			"--vty_socket", dir, "-P", "0", "--log", "stdout"}
+		args := []string{
+			"-f", file, "-i", filepath.Join(dir, name+".pid"), "-z", filepath.Join(dir, "zserv.api"),
+			"--vty_socket", dir, "-P", "0", "--log", "stdout",
+		}
 		if name == "bfdd" {
 			args = append(args, "--bfdctl", filepath.Join(dir, "bfdd.sock"))
 		}
@@ -206,7 +208,7 @@ func (c *cloud) traffic(t *testing.T, four, six string) {
 		lab.Await(t.Context(), t, "answers from several nodes at "+url, func(ctx context.Context) (bool, string, error) {
 			a, err := c.Ask(ctx, lab.Far, url)
 			if err != nil {
-				return false, err.Error(), nil
+				return false, err.Error(), nil //nolint:nilerr // not yet
 			}
 			answered[a.Node] = true
 			return len(answered) > 1, fmt.Sprint(answered), nil

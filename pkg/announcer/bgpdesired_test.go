@@ -46,19 +46,28 @@ func TestDesiredRoutes(t *testing.T) {
 	}{
 		{name: "host route", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32"},
 		{name: "ipv6", vip: bgpVIP("fd00::9", v1alpha1.BGPAnnouncement{}, cluster()), want: "fd00::9/128"},
-		{name: "aggregate", want: "10.0.0.0/24",
-			vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{AggregationLength: &v1alpha1.AggregationLength{IPv4: &twentyfour}}, cluster())},
+		{
+			name: "aggregate", want: "10.0.0.0/24",
+			vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{AggregationLength: &v1alpha1.AggregationLength{IPv4: &twentyfour}}, cluster()),
+		},
 		{name: "reservation without services", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{})},
 		{name: "not by bgp", vip: &v1alpha1.VirtualIP{Spec: v1alpha1.VirtualIPSpec{
-			Address: "10.0.0.9", Services: []v1alpha1.ServiceClaim{cluster()}, Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}}}}},
+			Address: "10.0.0.9", Services: []v1alpha1.ServiceClaim{cluster()}, Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
+		}}},
 		{name: "node selected", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{NodeSelector: rack("a")}, cluster()), want: "10.0.0.9/32"},
 		{name: "other nodes selected", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{NodeSelector: rack("b")}, cluster())},
-		{name: "node excluded", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
-			change: func(v *bgpView) { v.node.labels[corev1.LabelNodeExcludeBalancers] = "" }},
-		{name: "kube-proxy dead", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
-			change: func(v *bgpView) { v.forwarding = false }},
-		{name: "drained long enough", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
-			change: func(v *bgpView) { v.withdrawn = true }},
+		{
+			name: "node excluded", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
+			change: func(v *bgpView) { v.node.labels[corev1.LabelNodeExcludeBalancers] = "" },
+		},
+		{
+			name: "kube-proxy dead", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
+			change: func(v *bgpView) { v.forwarding = false },
+		},
+		{
+			name: "drained long enough", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
+			change: func(v *bgpView) { v.withdrawn = true },
+		},
 		{name: "local with endpoints", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30001)), want: "10.0.0.9/32"},
 		{name: "local without endpoints", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30002))},
 		{name: "local not asked yet", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30003))},
@@ -98,8 +107,10 @@ func TestDesiredAttributes(t *testing.T) {
 }
 
 func TestDesiredPeers(t *testing.T) {
-	links := []l2.Link{{Name: "eth0", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"),
-		netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("fd00::1/64")}}}
+	links := []l2.Link{{Name: "eth0", Addresses: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.1/24"),
+		netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("fd00::1/64"),
+	}}}
 	hops := int32(3)
 	tests := []struct {
 		name string
@@ -107,16 +118,25 @@ func TestDesiredPeers(t *testing.T) {
 		want bgp.Peer
 		err  string
 	}{
-		{name: "plain", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254"},
-			want: bgp.Peer{Address: netip.MustParseAddr("192.0.2.254"), NextHop6: netip.MustParseAddr("fd00::1")}},
-		{name: "over ipv6", spec: v1alpha1.BGPPeerSpec{PeerAddress: "fd00::fe"},
-			want: bgp.Peer{Address: netip.MustParseAddr("fd00::fe"), NextHop4: netip.MustParseAddr("192.0.2.1")}},
+		{
+			name: "plain", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254"},
+			want: bgp.Peer{Address: netip.MustParseAddr("192.0.2.254"), NextHop6: netip.MustParseAddr("fd00::1")},
+		},
+		{
+			name: "over ipv6", spec: v1alpha1.BGPPeerSpec{PeerAddress: "fd00::fe"},
+			want: bgp.Peer{Address: netip.MustParseAddr("fd00::fe"), NextHop4: netip.MustParseAddr("192.0.2.1")},
+		},
 		{name: "unnumbered", spec: v1alpha1.BGPPeerSpec{PeerInterface: "eth0"}, want: bgp.Peer{Interface: "eth0"}},
-		{name: "defaults of bfd and graceful restart", spec: v1alpha1.BGPPeerSpec{
-			PeerInterface: "eth0", BFD: &v1alpha1.BFD{}, GracefulRestart: &v1alpha1.GracefulRestart{}},
-			want: bgp.Peer{Interface: "eth0", BFD: bgp.BFD{Interval: 300 * time.Millisecond, Multiplier: 3}, GracefulRestart: 120 * time.Second}},
-		{name: "multihop, password", spec: v1alpha1.BGPPeerSpec{PeerAddress: "198.51.100.1", EBGPMultiHop: &hops, PasswordSecret: "good"},
-			want: bgp.Peer{Address: netip.MustParseAddr("198.51.100.1"), MultiHop: 3, Password: "pw"}},
+		{
+			name: "defaults of bfd and graceful restart", spec: v1alpha1.BGPPeerSpec{
+				PeerInterface: "eth0", BFD: &v1alpha1.BFD{}, GracefulRestart: &v1alpha1.GracefulRestart{},
+			},
+			want: bgp.Peer{Interface: "eth0", BFD: bgp.BFD{Interval: 300 * time.Millisecond, Multiplier: 3}, GracefulRestart: 120 * time.Second},
+		},
+		{
+			name: "multihop, password", spec: v1alpha1.BGPPeerSpec{PeerAddress: "198.51.100.1", EBGPMultiHop: &hops, PasswordSecret: "good"},
+			want: bgp.Peer{Address: netip.MustParseAddr("198.51.100.1"), MultiHop: 3, Password: "pw"},
+		},
 		{name: "secret forbidden", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "bad"}, err: `spec.passwordSecret "bad": forbidden`},
 		{name: "secret not read", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "other"}, err: "not been read"},
 		{name: "no hold time", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", HoldTime: &metav1.Duration{}}, err: "spec.holdTime 0s"},

@@ -80,7 +80,7 @@ func (a *agent) later(ctx context.Context, wait time.Duration, f func()) {
 
 // contend takes in that another station claims an address while this node announces it. Nodes of the cluster do so in
 // a takeover, which is no conflict.
-func (a *agent) contend(ctx context.Context, addr netip.Addr, by string) {
+func (a *agent) contend(addr netip.Addr, by string) {
 	ad := a.byAddr[addr]
 	if ad == nil || !ad.claim.announcing || ad.fought == by {
 		return

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/l2"
@@ -31,50 +30,88 @@ func TestDecide(t *testing.T) {
 		change func(n *nodeView, a *addressView)
 		want   decision
 	}{
-		{"fit", func(*nodeView, *addressView) {},
-			decision{configured: true, candidate: true, probe: true, gateKnown: true}},
-		{"announced by BGP only", func(_ *nodeView, a *addressView) {
-			a.spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
+		{
+			"fit", func(*nodeView, *addressView) {},
+			decision{configured: true, candidate: true, probe: true, gateKnown: true},
 		},
-			decision{candidate: true}},
-		{"not a candidate", func(_ *nodeView, a *addressView) { a.spec.Candidates = []string{"n2"} },
-			decision{configured: true}},
-		{"probing turned off", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Probe = ptr.To(false) },
-			decision{configured: true, candidate: true, gateKnown: true}},
-		{"node not selected", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.NodeSelector = selector("b") },
-			decision{configured: true, candidate: true, gateKnown: true, gate: ownership.GateClosed,
-				reason: "no l2 nodeSelector of the address matches this node"}},
+		{
+			"announced by BGP only", func(_ *nodeView, a *addressView) {
+				a.spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
+			},
+			decision{candidate: true},
+		},
+		{
+			"not a candidate", func(_ *nodeView, a *addressView) { a.spec.Candidates = []string{"n2"} },
+			decision{configured: true},
+		},
+		{
+			"probing turned off", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Probe = new(false) },
+			decision{configured: true, candidate: true, gateKnown: true},
+		},
+		{
+			"node not selected", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.NodeSelector = selector("b") },
+			decision{
+				configured: true, candidate: true, gateKnown: true, gate: ownership.GateClosed,
+				reason: "no l2 nodeSelector of the address matches this node",
+			},
+		},
 		{"node selected by the second entry", func(_ *nodeView, a *addressView) {
 			a.spec.Announce[0].L2.NodeSelector = selector("b")
 			a.spec.Announce = append(a.spec.Announce, v1alpha1.Announcement{L2: &v1alpha1.L2Announcement{NodeSelector: selector("a")}})
 		}, decision{configured: true, candidate: true, probe: true, gateKnown: true}},
 		{"node not read yet", func(n *nodeView, a *addressView) {
 			n.labels, a.spec.Announce[0].L2.NodeSelector = nil, selector("a")
-		}, decision{configured: true, candidate: true, gateKnown: true, gate: ownership.GateClosed,
-			reason: "no l2 nodeSelector of the address matches this node"}},
-		{"link down", func(n *nodeView, _ *addressView) { n.links = []l2.Link{testLink("eth0", "10.0.0.11/24", false)} },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
-				reason: "no interface of this node that is up has a subnet with the address, or the default route"}},
-		{"named link missing", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Interfaces = []string{"bond*"} },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
-				interfaces: []string{"bond*"}, reason: "no interface of this node that is up matches bond*"}},
+		}, decision{
+			configured: true, candidate: true, gateKnown: true, gate: ownership.GateClosed,
+			reason: "no l2 nodeSelector of the address matches this node",
+		}},
+		{
+			"link down", func(n *nodeView, _ *addressView) { n.links = []l2.Link{testLink("eth0", "10.0.0.11/24", false)} },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
+				reason: "no interface of this node that is up has a subnet with the address, or the default route",
+			},
+		},
+		{
+			"named link missing", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Interfaces = []string{"bond*"} },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
+				interfaces: []string{"bond*"}, reason: "no interface of this node that is up matches bond*",
+			},
+		},
 		{"only the default route", func(n *nodeView, _ *addressView) {
 			n.links = []l2.Link{testLink("eth0", "192.0.2.1/24", true)}
 			n.links[0].DefaultRoute4 = true
 		}, decision{configured: true, candidate: true, probe: true, gateKnown: true, fallback: true}},
-		{"kube-proxy dead", func(n *nodeView, _ *addressView) { n.kubeProxyDead = true },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
-				reason: "kube-proxy of this node does not answer its health check"}},
-		{"not programmed", func(_ *nodeView, a *addressView) { a.programming = notProgrammed },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
-				reason: "kube-proxy of this node has not programmed the address"}},
-		{"not looked yet", func(_ *nodeView, a *addressView) { a.programming = programmingUnknown },
-			decision{configured: true, candidate: true, probe: true}},
-		{"a fresh address is claimed before looking", func(_ *nodeView, a *addressView) { a.fresh, a.programming = true, programmingUnknown },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true}},
-		{"link down is known before looking", func(n *nodeView, a *addressView) { n.links, a.programming = nil, programmingUnknown },
-			decision{configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
-				reason: "no interface of this node that is up has a subnet with the address, or the default route"}},
+		{
+			"kube-proxy dead", func(n *nodeView, _ *addressView) { n.kubeProxyDead = true },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
+				reason: "kube-proxy of this node does not answer its health check",
+			},
+		},
+		{
+			"not programmed", func(_ *nodeView, a *addressView) { a.programming = notProgrammed },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
+				reason: "kube-proxy of this node has not programmed the address",
+			},
+		},
+		{
+			"not looked yet", func(_ *nodeView, a *addressView) { a.programming = programmingUnknown },
+			decision{configured: true, candidate: true, probe: true},
+		},
+		{
+			"a fresh address is claimed before looking", func(_ *nodeView, a *addressView) { a.fresh, a.programming = true, programmingUnknown },
+			decision{configured: true, candidate: true, probe: true, gateKnown: true},
+		},
+		{
+			"link down is known before looking", func(n *nodeView, a *addressView) { n.links, a.programming = nil, programmingUnknown },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateClosed,
+				reason: "no interface of this node that is up has a subnet with the address, or the default route",
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			node := ready

@@ -53,7 +53,7 @@ func (a *agent) followLayer2(ctx context.Context, changed <-chan struct{}, confl
 		case c := <-conflicts:
 			// A node of the cluster claims an address when it takes it over.
 			if c.Peer == "" {
-				a.do(ctx, func() { a.contend(ctx, c.Address, station(&c)) })
+				a.do(ctx, func() { a.contend(c.Address, station(&c)) })
 			}
 		}
 	}

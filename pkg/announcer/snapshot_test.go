@@ -16,8 +16,10 @@ import (
 func TestVotersAreThoseThatMayComeBackSoon(t *testing.T) {
 	announcer := func(name, reason string, status metav1.ConditionStatus, ago time.Duration) *v1alpha1.Announcer {
 		return &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1alpha1.AnnouncerStatus{
-			Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: status, Reason: reason,
-				LastTransitionTime: metav1.NewTime(testTime().Add(-ago))}},
+			Conditions: []metav1.Condition{{
+				Type: v1alpha1.ConditionReady, Status: status, Reason: reason,
+				LastTransitionTime: metav1.NewTime(testTime().Add(-ago)),
+			}},
 		}}
 	}
 	got := voters([]*v1alpha1.Announcer{

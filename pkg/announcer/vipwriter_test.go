@@ -77,10 +77,11 @@ func (s *vipStore) Patch(_ context.Context, name string, _ types.PatchType, data
 	return o, nil
 }
 
-func (s *vipStore) status(name string) v1alpha1.VirtualIPStatus {
+// status returns that of the object called a.
+func (s *vipStore) status() v1alpha1.VirtualIPStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.objects[name].Status
+	return s.objects["a"].Status
 }
 
 func (s *vipStore) set(f func()) {
@@ -112,7 +113,7 @@ func TestTakeoverOverwritesTheDeadOwner(t *testing.T) {
 	withWriter(t, s, func(w *vipWriter) {
 		w.say("a", vipFacts{announcing: true, since: testTime(), term: 5, epoch: 2, owner: "n1"}, 0)
 		synctest.Wait()
-		if got := s.status("a"); got.Node != "n1" || got.Term != 5 || got.Epoch != 2 || !announced(got) || !got.Since.Equal(&metav1.Time{Time: testTime().Truncate(time.Second)}) {
+		if got := s.status(); got.Node != "n1" || got.Term != 5 || got.Epoch != 2 || !announced(got) || !got.Since.Equal(&metav1.Time{Time: testTime().Truncate(time.Second)}) {
 			t.Errorf("status after the takeover: %+v", got)
 		}
 	})
@@ -149,7 +150,7 @@ func TestNameIsClearedOnlyWhereNobodyFollowed(t *testing.T) {
 				w.say("a", vipFacts{owner: tc.owner, why: "it was told to"}, time.Second)
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
-				if got := s.status("a"); got.Node != tc.want || got.Term != 3 {
+				if got := s.status(); got.Node != tc.want || got.Term != 3 {
 					t.Errorf("status %+v, want node %q and the term kept", got, tc.want)
 				}
 			})
@@ -166,7 +167,7 @@ func TestClearingDoesNotUndoAFollower(t *testing.T) {
 	if err := w.send(t.Context(), "a"); !apierrors.IsConflict(err) {
 		t.Errorf("clearing by an old view of the object gave %v, want a conflict", err)
 	}
-	if got := s.status("a").Node; got != "n2" {
+	if got := s.status().Node; got != "n2" {
 		t.Errorf("node is %q, want n2", got)
 	}
 	w.queue.ShutDown()
@@ -187,7 +188,7 @@ func TestLatestStatusIsWrittenWhenTheServerReturns(t *testing.T) {
 		s.set(func() { s.down = false })
 		time.Sleep(20 * time.Second) // longer than the longest pause
 		synctest.Wait()
-		if got := s.status("a"); got.Term != 9 || s.writes != 1 {
+		if got := s.status(); got.Term != 9 || s.writes != 1 {
 			t.Errorf("term %d after %d writes, want 9 after one", got.Term, s.writes)
 		}
 	})
@@ -235,13 +236,13 @@ func TestConflictBeforeTheFirstAnnouncement(t *testing.T) {
 	withWriter(t, s, func(w *vipWriter) {
 		w.say("a", vipFacts{owner: "n1", conflict: "10.0.0.100 is used by the station 02:00:00:00:00:09 on eth0"}, 0)
 		synctest.Wait()
-		got := s.status("a")
+		got := s.status()
 		if !meta.IsStatusConditionTrue(got.Conditions, v1alpha1.ConditionConflict) || got.Node != "" || announced(got) {
 			t.Errorf("status %+v, want a conflict and no node", got)
 		}
 		w.say("a", vipFacts{owner: "n1", announcing: true, since: testTime(), term: 1}, 0)
 		synctest.Wait()
-		if got := s.status("a"); meta.IsStatusConditionTrue(got.Conditions, v1alpha1.ConditionConflict) || got.Node != "n1" {
+		if got := s.status(); meta.IsStatusConditionTrue(got.Conditions, v1alpha1.ConditionConflict) || got.Node != "n1" {
 			t.Errorf("status %+v, want n1 and no conflict once the station has gone", got)
 		}
 	})

@@ -25,7 +25,7 @@ func TestPassword(t *testing.T) {
 	t.Logf("with a wrong password: %+v", session(s, "frr"))
 	d.Peers[0].Password = "right"
 	apply(t, s, d)
-	established(t, s, "frr")
+	established(t, s)
 	r.has("10.99.0.1/32", true)
 }
 
@@ -57,7 +57,7 @@ func TestRestart(t *testing.T) {
 			d := Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}}
 			first := newSpeaker(t)
 			apply(t, first, d)
-			established(t, first, "frr")
+			established(t, first)
 			r.has("10.99.0.1/32", true)
 			r.has("fd99::1/128", true)
 			if err := first.Stop(t.Context(), tt.keep); err != nil {
@@ -103,12 +103,12 @@ func TestBFD(t *testing.T) {
 	apply(t, s, Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}}})
 
 	// The router does not speak BFD yet: the session comes up, and stays empty.
-	x := established(t, s, "frr")
+	established(t, s)
 	r.await("the end of what it is told at first", func() (bool, string) {
 		out := r.vtysh("show bgp neighbors 10.9.1.1")
 		return strings.Contains(out, "End-of-RIB received: Yes") || strings.Contains(out, "Updates:"), out
 	})
-	if x = session(s, "frr"); x.Prefixes != 0 || !strings.Contains(x.LastError, "bfd is Down") {
+	if x := session(s, "frr"); x.Prefixes != 0 || !strings.Contains(x.LastError, "bfd is Down") {
 		t.Errorf("without BFD: %+v", x)
 	}
 	if p := r.path("10.99.0.1/32"); p != nil {
@@ -136,7 +136,7 @@ func TestBFD(t *testing.T) {
 		t.Errorf("the loss was noticed after %v: not by BFD", took)
 	}
 	r.run("ip", "link", "set", "eth0", "up")
-	established(t, s, "frr")
+	established(t, s)
 	r.has("10.99.0.1/32", true)
 }
 
@@ -156,7 +156,7 @@ func TestUnnumbered(t *testing.T) {
 		Peers:  []Peer{{Name: "frr", Interface: "frr", ASN: 64500, LocalASN: 64512}},
 		Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}},
 	})
-	established(t, s, "frr")
+	established(t, s)
 	p, p6 := r.has("10.99.0.1/32", true), r.has("fd99::1/128", true)
 	if len(p.Nexthops) == 0 || !strings.HasPrefix(p.Nexthops[0].IP, "fe80:") || len(p6.Nexthops) == 0 {
 		t.Errorf("next hops %+v and %+v, want link-local ones (RFC 5549)", p.Nexthops, p6.Nexthops)

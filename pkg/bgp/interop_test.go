@@ -62,13 +62,13 @@ func session(s *Speaker, name string) Session {
 	return Session{}
 }
 
-func established(t *testing.T, s *Speaker, name string) Session {
+// established awaits the session with FRR.
+func established(t *testing.T, s *Speaker) {
 	t.Helper()
-	await(t, "session with "+name, func() (bool, string) {
-		x := session(s, name)
+	await(t, "session with FRR", func() (bool, string) {
+		x := session(s, "frr")
 		return x.State == Established, fmt.Sprintf("%+v", x)
 	})
-	return session(s, name)
 }
 
 func communities(t *testing.T, texts ...string) []Community {
@@ -144,7 +144,7 @@ func TestRoutersGetWhatIsForThem(t *testing.T) {
 		if x := session(s, "frr"); x.State == Established {
 			t.Errorf("the session with frr goes on as if nothing had changed: %+v", x)
 		}
-		established(t, s, "frr")
+		established(t, s)
 		a.has("fd99::1/128", true)
 		if now := session(s, "bird"); now.Since != before.Since || now.Flaps != before.Flaps {
 			t.Errorf("session with bird before %+v, after %+v", before, now)

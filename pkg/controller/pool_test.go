@@ -38,10 +38,18 @@ func TestConditionsOfAPool(t *testing.T) {
 		{"room in the other family", false, loadbalancer.PoolReport{IPv4: full, IPv6: free}, metav1.ConditionTrue, "Ready", nil},
 		{"full", false, loadbalancer.PoolReport{IPv4: full}, metav1.ConditionFalse, "Full", []string{"No address", "add addresses"}},
 		{"disabled", true, loadbalancer.PoolReport{IPv4: free}, metav1.ConditionFalse, "Disabled", []string{"spec.disabled", "stays"}},
-		{"wrong before all else", true, loadbalancer.PoolReport{IPv4: full, Err: errors.Join(errors.New("spec.addresses[0] x"), errors.New("spec.excluded[1] y"))},
-			metav1.ConditionFalse, "InvalidSpec", []string{"spec.addresses[0] x; spec.excluded[1] y", "what is assigned stays"}},
-		{"outside", false, loadbalancer.PoolReport{IPv4: free, Outside: outside}, metav1.ConditionTrue, "Ready",
-			[]string{"7 assigned addresses lie outside", "10.0.0.4 (ns/s4) and 2 more"}},
+		{
+			"wrong before all else", true,
+			loadbalancer.PoolReport{IPv4: full, Err: errors.Join(errors.New("spec.addresses[0] x"), errors.New("spec.excluded[1] y"))},
+			metav1.ConditionFalse, "InvalidSpec",
+			[]string{"spec.addresses[0] x; spec.excluded[1] y", "what is assigned stays"},
+		},
+		{
+			"outside", false,
+			loadbalancer.PoolReport{IPv4: free, Outside: outside},
+			metav1.ConditionTrue, "Ready",
+			[]string{"7 assigned addresses lie outside", "10.0.0.4 (ns/s4) and 2 more"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pool := &v1alpha1.AddressPool{Spec: v1alpha1.AddressPoolSpec{Disabled: test.disabled}}

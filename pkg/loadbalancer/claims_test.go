@@ -115,8 +115,10 @@ func TestPoolSpecNamesEveryBadField(t *testing.T) {
 	if err == nil || !spec.Disabled {
 		t.Fatalf("error %v, disabled %t; want an error and a pool that hands out nothing", err, spec.Disabled)
 	}
-	for _, word := range []string{`spec.addresses[0] "10.0.0.9-10.0.0.1"`, `spec.addresses[2] "10.1.0.128/25": overlaps 10.1.0.0/24`,
-		`spec.excluded[0] "ten"`, "spec.serviceSelector", "Likes"} {
+	for _, word := range []string{
+		`spec.addresses[0] "10.0.0.9-10.0.0.1"`, `spec.addresses[2] "10.1.0.128/25": overlaps 10.1.0.0/24`,
+		`spec.excluded[0] "ten"`, "spec.serviceSelector", "Likes",
+	} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("the error lacks %q: %v", word, err)
 		}

@@ -40,8 +40,11 @@ func TestEligibleNodes(t *testing.T) {
 		{"on the subnet, in order", "10.0.0.100", l2(v1alpha1.L2Announcement{}), nil, []string{"n1", "n3"}},
 		{"on nobody's subnet, by the default route", "203.0.113.1", l2(v1alpha1.L2Announcement{}), nil, []string{"n1", "n2", "n3"}},
 		{"on a named interface", "203.0.113.1", l2(v1alpha1.L2Announcement{Interfaces: []string{"bond*"}}), nil, []string{"n1"}},
-		{"on selected nodes", "10.0.0.100",
-			l2(v1alpha1.L2Announcement{NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"edge": "true"}}}), nil, []string{"n1"}},
+		{
+			"on selected nodes", "10.0.0.100",
+			l2(v1alpha1.L2Announcement{NodeSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"edge": "true"}}}), nil,
+			[]string{"n1"},
+		},
 		{"with endpoints", "10.0.0.100", l2(v1alpha1.L2Announcement{}), map[string]bool{"n2": true, "n3": true}, []string{"n3"}},
 		{"with endpoints nowhere", "10.0.0.100", l2(v1alpha1.L2Announcement{}), map[string]bool{}, nil},
 		{"by BGP alone", "10.0.0.100", []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}, nil, nil},
