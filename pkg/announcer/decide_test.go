@@ -20,16 +20,18 @@ func testLink(name, prefix string, up bool) l2.Link {
 	}
 }
 
-func TestDecide(t *testing.T) {
+// decideCase is one change to a node that is fit for an address, and what is decided then.
+type decideCase struct {
+	name   string
+	change func(n *nodeView, a *addressView)
+	want   decision
+}
+
+func TestDecideWhoIsACandidate(t *testing.T) {
 	selector := func(zone string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"zone": zone}}
 	}
-	ready := nodeView{name: "n1", labels: map[string]string{"zone": "a"}, links: []l2.Link{testLink("eth0", "10.0.0.11/24", true)}}
-	for _, tc := range []struct {
-		name   string
-		change func(n *nodeView, a *addressView)
-		want   decision
-	}{
+	checkDecisions(t, []decideCase{
 		{
 			"fit", func(*nodeView, *addressView) {},
 			decision{configured: true, candidate: true, probe: true, gateKnown: true},
@@ -65,6 +67,11 @@ func TestDecide(t *testing.T) {
 			configured: true, candidate: true, gateKnown: true, gate: ownership.GateClosed,
 			reason: "no l2 nodeSelector of the address matches this node",
 		}},
+	})
+}
+
+func TestDecideWhoIsFit(t *testing.T) {
+	checkDecisions(t, []decideCase{
 		{
 			"link down", func(n *nodeView, _ *addressView) { n.links = []l2.Link{testLink("eth0", "10.0.0.11/24", false)} },
 			decision{
@@ -112,7 +119,13 @@ func TestDecide(t *testing.T) {
 				reason: "no interface of this node that is up has a subnet with the address, or the default route",
 			},
 		},
-	} {
+	})
+}
+
+func checkDecisions(t *testing.T, cases []decideCase) {
+	t.Helper()
+	ready := nodeView{name: "n1", labels: map[string]string{"zone": "a"}, links: []l2.Link{testLink("eth0", "10.0.0.11/24", true)}}
+	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			node := ready
 			addr := addressView{programming: programmed, spec: &v1alpha1.VirtualIPSpec{
