@@ -41,8 +41,8 @@ type Config struct {
 	drop func(to netip.AddrPort) bool
 }
 
-// Tuning are the times of both failure detectors. The defaults were measured on two shared cores at full load without
-// a false alarm; a smaller value detects faster, costs more CPU, and is sooner mistaken when a machine is overloaded.
+// Tuning are the times of both failure detectors. A smaller value detects faster, costs more CPU, and is sooner mistaken
+// when a machine is overloaded. Members whose heartbeats come late are given as much more time than these say.
 type Tuning struct {
 	// HeartbeatInterval is the time between two heartbeats; default 50 ms. A death is seen after HeartbeatMisses of
 	// them, 0.10–0.15 s by default, for about 3 kB/s and 2 % of a core per member, whatever their number.
