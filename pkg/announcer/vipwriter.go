@@ -38,7 +38,7 @@ const (
 	statusBurst           = 40
 	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet: of Services made by the
 	// hundred, whose own writes the API server shall do first.
-	firstWritesPerSecond = 4
+	firstWritesPerSecond = 2
 	firstBurst           = 8
 	// firstPause is how long such a write waits for the next chance.
 	firstPause = time.Second
