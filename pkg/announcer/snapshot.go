@@ -16,15 +16,8 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
-// Keys on a Node that this package reads.
-const (
-	// drainKey "true", as annotation or label, makes the node hand over all its addresses.
-	drainKey = "fairlead.dev/drain"
-	// autoscalerTaint is set by the cluster autoscaler on a node it is about to delete.
-	autoscalerTaint = "ToBeDeletedByClusterAutoscaler"
-	// providedNodeIP is the kubelet's --node-ip.
-	providedNodeIP = "alpha.kubernetes.io/provided-node-ip"
-)
+// providedNodeIP is the annotation with the kubelet's --node-ip.
+const providedNodeIP = "alpha.kubernetes.io/provided-node-ip"
 
 // reasonStopped marks the Announcer of an agent that ended on request.
 const reasonStopped = "Stopped"
@@ -77,11 +70,11 @@ func draining(node *corev1.Node) (string, bool) {
 	if node == nil {
 		return "", false
 	}
-	if node.Annotations[drainKey] == "true" || node.Labels[drainKey] == "true" {
-		return drainKey, true
+	if node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true" {
+		return v1alpha1.DrainKey, true
 	}
 	for _, t := range node.Spec.Taints {
-		if t.Key == autoscalerTaint || t.Key == corev1.TaintNodeOutOfService {
+		if t.Key == v1alpha1.ScaleDownTaint || t.Key == corev1.TaintNodeOutOfService {
 			return "taint " + t.Key, true
 		}
 	}

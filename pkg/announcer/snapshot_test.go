@@ -42,10 +42,10 @@ func TestSignsOfDraining(t *testing.T) {
 	}{
 		{"none", corev1.Node{}, false},
 		{"cordoned only", corev1.Node{Spec: corev1.NodeSpec{Unschedulable: true}}, false},
-		{"annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{drainKey: "true"}}}, true},
-		{"label", corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{drainKey: "true"}}}, true},
-		{"annotation false", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{drainKey: "false"}}}, false},
-		{"autoscaler", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: autoscalerTaint}}}}, true},
+		{"annotation", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.DrainKey: "true"}}}, true},
+		{"label", corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.DrainKey: "true"}}}, true},
+		{"annotation false", corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{v1alpha1.DrainKey: "false"}}}, false},
+		{"autoscaler", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: v1alpha1.ScaleDownTaint}}}}, true},
 		{"out of service", corev1.Node{Spec: corev1.NodeSpec{Taints: []corev1.Taint{{Key: corev1.TaintNodeOutOfService}}}}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -16,12 +16,6 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
-// drainKey, as annotation or label with the value true, makes a node hand over all its addresses.
-const drainKey = "fairlead.dev/drain"
-
-// scaleDownTaint is set by the cluster autoscaler on a node that it is about to remove.
-const scaleDownTaint = "ToBeDeletedByClusterAutoscaler"
-
 // NodeRules say which nodes may announce, where operators differ.
 type NodeRules struct {
 	// IgnoreExcludeLabel lets nodes with the label node.kubernetes.io/exclude-from-external-load-balancers announce.
@@ -41,7 +35,7 @@ type announcerNode struct {
 // who see it sooner.
 func mayAnnounce(node *corev1.Node, rules NodeRules) bool {
 	if node.DeletionTimestamp != nil || rules.LeaveOnCordon && node.Spec.Unschedulable ||
-		node.Annotations[drainKey] == "true" || node.Labels[drainKey] == "true" {
+		node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true" {
 		return false
 	}
 	if value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]; ok && !rules.IgnoreExcludeLabel {
@@ -51,7 +45,7 @@ func mayAnnounce(node *corev1.Node, rules NodeRules) bool {
 		}
 	}
 	return !slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
-		return taint.Key == scaleDownTaint || taint.Key == corev1.TaintNodeOutOfService
+		return taint.Key == v1alpha1.ScaleDownTaint || taint.Key == corev1.TaintNodeOutOfService
 	})
 }
 

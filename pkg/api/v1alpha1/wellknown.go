@@ -13,3 +13,11 @@ const (
 	// ConditionConflict of a VirtualIP: a station outside the cluster uses the address.
 	ConditionConflict = "Conflict"
 )
+
+// Signs on a Node that it shall hand over its addresses.
+const (
+	// DrainKey is an annotation or label that says so with the value true.
+	DrainKey = "fairlead.dev/drain"
+	// ScaleDownTaint is the key of the taint that the cluster autoscaler sets on a node it is about to remove.
+	ScaleDownTaint = "ToBeDeletedByClusterAutoscaler"
+)
