@@ -56,7 +56,7 @@ func TestVerdictFollowsKubeProxy(t *testing.T) {
 		}
 		c.watch(vip, claims(corev1.ProtocolTCP))
 		expect(time.Second, programmingUnknown, "kube-proxy may need a second")
-		expect(time.Second, notProgrammed, "after the grace")
+		expect(programmingGrace, notProgrammed, "after the grace and the look that follows it")
 		forwarding.Store(true)
 		expect(2*time.Second, programmed, "kube-proxy has followed late")
 		forwarding.Store(false)

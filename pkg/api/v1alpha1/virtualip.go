@@ -164,6 +164,117 @@ type ServiceClaim struct {
 	//
 	// +optional
 	HealthCheckNodePort int32 `json:"healthCheckNodePort,omitempty"`
+
+	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
+	// a node announces without a probe.
+	//
+	// +optional
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+
+	// accessControl says which clients reach the Service at this address. Default: all.
+	//
+	// +optional
+	AccessControl *AccessControl `json:"accessControl,omitempty"`
+}
+
+// HealthCheckType is what a probe speaks.
+//
+// +kubebuilder:validation:Enum=TCP;HTTP;HTTPS;UDP;GRPC
+type HealthCheckType string
+
+// The types of health check.
+const (
+	// HealthCheckTCP passes where a connection opens.
+	HealthCheckTCP HealthCheckType = "TCP"
+	// HealthCheckHTTP passes where a request is answered with one of the codes.
+	HealthCheckHTTP HealthCheckType = "HTTP"
+	// HealthCheckHTTPS is the same over TLS; the certificate is not verified.
+	HealthCheckHTTPS HealthCheckType = "HTTPS"
+	// HealthCheckUDP passes where a datagram is answered, or not refused by ICMP within the timeout.
+	HealthCheckUDP HealthCheckType = "UDP"
+	// HealthCheckGRPC passes where grpc.health.v1.Health/Check says SERVING.
+	HealthCheckGRPC HealthCheckType = "GRPC"
+)
+
+// HealthCheck is a probe that each node sends on the path that the Service's traffic takes.
+type HealthCheck struct {
+	// +required
+	Type HealthCheckType `json:"type"`
+	// port of the address to probe. Default: the first port of the Service that the type can probe.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port,omitempty"`
+	// path of the request (HTTP, HTTPS), or the service name (GRPC). Default / and the empty name.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=255
+	Path string `json:"path,omitempty"`
+	// host is the Host header (HTTP, HTTPS), the server name (HTTPS) and the authority (GRPC). Default: the address.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Host string `json:"host,omitempty"`
+	// method of the request (HTTP, HTTPS). Default GET.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=GET;HEAD
+	Method string `json:"method,omitempty"`
+	// codes that pass, as one code (204) or a range (200-299). Default 200-399.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:Pattern=`^[1-5][0-9]{2}(-[1-5][0-9]{2})?$`
+	Codes []string `json:"codes,omitempty"`
+	// intervalSeconds between probes, from 1 to 300. Default 2.
+	//
+	// +optional
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	IntervalSeconds int32 `json:"intervalSeconds,omitempty"`
+	// timeoutSeconds of one probe, from 1 to 300. Default 5.
+	//
+	// +optional
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=300
+	TimeoutSeconds int32 `json:"timeoutSeconds,omitempty"`
+	// healthyThreshold is how many probes in a row must pass before a failed node counts as healthy again. Default 3.
+	//
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	HealthyThreshold int32 `json:"healthyThreshold,omitempty"`
+	// unhealthyThreshold is how many probes in a row must fail before a node counts as failed. Default 3.
+	//
+	// +optional
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10
+	UnhealthyThreshold int32 `json:"unhealthyThreshold,omitempty"`
+}
+
+// AccessControl limits the clients of a Service at its address. A client in deny is refused; where allow is not empty,
+// one outside of it is refused too. Clients are refused by dropping their packets.
+type AccessControl struct {
+	// allow lists source CIDRs of either family.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:items:MaxLength=43
+	Allow []string `json:"allow,omitempty"`
+	// deny lists source CIDRs of either family.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1024
+	// +kubebuilder:validation:items:MaxLength=43
+	Deny []string `json:"deny,omitempty"`
 }
 
 // ServicePort is a port that a Service claims on its address.

@@ -18,6 +18,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=fairlead.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessControl"):
+		return &apiv1alpha1.AccessControlApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AddressPool"):
 		return &apiv1alpha1.AddressPoolApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AddressPoolSpec"):
@@ -46,6 +48,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BGPSessionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GracefulRestart"):
 		return &apiv1alpha1.GracefulRestartApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
+		return &apiv1alpha1.HealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("L2Announcement"):
 		return &apiv1alpha1.L2AnnouncementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeInterface"):

@@ -21,6 +21,11 @@ type ServiceClaimApplyConfiguration struct {
 	ExternalTrafficPolicy *v1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
 	// healthCheckNodePort answers, on each node, whether it has ready endpoints (externalTrafficPolicy Local).
 	HealthCheckNodePort *int32 `json:"healthCheckNodePort,omitempty"`
+	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
+	// a node announces without a probe.
+	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
+	// accessControl says which clients reach the Service at this address. Default: all.
+	AccessControl *AccessControlApplyConfiguration `json:"accessControl,omitempty"`
 }
 
 // ServiceClaimApplyConfiguration constructs a declarative configuration of the ServiceClaim type for use with
@@ -79,5 +84,21 @@ func (b *ServiceClaimApplyConfiguration) WithExternalTrafficPolicy(value v1.Serv
 // If called multiple times, the HealthCheckNodePort field is set to the value of the last call.
 func (b *ServiceClaimApplyConfiguration) WithHealthCheckNodePort(value int32) *ServiceClaimApplyConfiguration {
 	b.HealthCheckNodePort = &value
+	return b
+}
+
+// WithHealthCheck sets the HealthCheck field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HealthCheck field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithHealthCheck(value *HealthCheckApplyConfiguration) *ServiceClaimApplyConfiguration {
+	b.HealthCheck = value
+	return b
+}
+
+// WithAccessControl sets the AccessControl field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AccessControl field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithAccessControl(value *AccessControlApplyConfiguration) *ServiceClaimApplyConfiguration {
+	b.AccessControl = value
 	return b
 }
