@@ -92,7 +92,7 @@ spec:
   announce:
   - l2: {interfaces: ["eth*"], nodeSelector: {matchLabels: {edge: "true"}}, probe: false}
   - bgp: {peers: [tor-a], communities: ["64512:100", "64512:1:2", no-export], localPreference: 100, med: 0,
-          aggregationLength: {ipv4: 24, ipv6: 64}}`, nil},
+          asPathPrepend: 2, linkBandwidthPerEndpoint: 10, aggregationLength: {ipv4: 24, ipv6: 64}}`, nil},
 		{"namespaces", `spec: {addresses: [10.0.0.0/24], namespaces: [a, b]}`, nil},
 		{"no release delay", `spec: {addresses: [10.0.0.0/24], releaseDelay: 0s}`, nil},
 	})
@@ -149,7 +149,27 @@ func TestAddressPoolSchemaRefuses(t *testing.T) {
 		},
 		{
 			"community", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {communities: ["1:2:3:4"]}}]}`,
-			[]string{"spec.announce[0].bgp.communities[0]", "1:2:3:4"},
+			[]string{"spec.announce[0].bgp.communities[0]", "1:2:3:4", "two numbers up to 65535"},
+		},
+		{
+			"community of 17 bits", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {communities: ["64512:1", "65536:1"]}}]}`,
+			[]string{"spec.announce[0].bgp.communities[1]", "65536:1", "two numbers up to 65535"},
+		},
+		{
+			"large community of 33 bits", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {communities: ["1:2:4294967296"]}}]}`,
+			[]string{"spec.announce[0].bgp.communities[0]", "1:2:4294967296", "three up to 4294967295"},
+		},
+		{
+			"community without meaning", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {communities: [noexport]}}]}`,
+			[]string{"spec.announce[0].bgp.communities[0]", "noexport", "a well-known name such as no-export"},
+		},
+		{
+			"prepend", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {asPathPrepend: 17}}]}`,
+			[]string{"spec.announce[0].bgp.asPathPrepend", "17", "16"},
+		},
+		{
+			"link bandwidth", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {linkBandwidthPerEndpoint: 101}}]}`,
+			[]string{"spec.announce[0].bgp.linkBandwidthPerEndpoint", "101", "100"},
 		},
 		{
 			"aggregation", `spec: {addresses: [10.0.0.0/24], announce: [{bgp: {aggregationLength: {ipv4: 33}}}]}`,
@@ -179,6 +199,7 @@ spec:
   - {namespace: a, name: web, ports: [{protocol: TCP, port: 80, nodePort: 30080}], externalTrafficPolicy: Local, healthCheckNodePort: 30090}
   - {namespace: a, name: dns, ports: [{protocol: UDP, port: 53}]}
   announce: [{l2: {}}]
+  nodeRules: {ignoreExcludeLabel: true, leaveOnCordon: true}
   candidates: [n2, n1]
   epoch: 7`, nil},
 
@@ -238,18 +259,39 @@ spec:
   keepalive: 3s
   connectRetry: 5s
   ebgpMultiHop: 2
-  passwordSecret: tor-a
+  passwordSecret: fairlead-bgp-passwords
+  passwordKey: tor-a
   bfd: {interval: 50ms, multiplier: 3}
-  gracefulRestart: {restartTime: 120s}
+  gracefulRestart: {restartTime: 120s, longLivedStaleTime: 1h}
   nodeSelector: {matchLabels: {rack: "1"}}`, nil},
+		{"default gateway", `spec: {peerDiscovery: DefaultGatewayIPv6, peerASN: 64512, localASN: 64513}`, nil},
+		{"ASN of the node", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASNFrom: {nodeAnnotation: fairlead.dev/bgp-local-asn}}`, nil},
 		{"no hold timer", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 0s, keepalive: 30s}`, nil},
 
-		{"no peer", `spec: {peerASN: 1, localASN: 1}`, []string{"spec", "exactly one of peerAddress and peerInterface"}},
+		{"no peer", `spec: {peerASN: 1, localASN: 1}`, []string{"spec", "exactly one of peerAddress, peerInterface and peerDiscovery"}},
 		{
 			"two peers", `spec: {peerAddress: 10.0.0.1, peerInterface: eth0, peerASN: 1, localASN: 1}`,
-			[]string{"spec", "exactly one of peerAddress and peerInterface"},
+			[]string{"spec", "exactly one of peerAddress, peerInterface and peerDiscovery"},
 		},
-		{"no AS numbers", `spec: {peerAddress: 10.0.0.1}`, []string{"spec.peerASN", "spec.localASN", "Required"}},
+		{"no AS numbers", `spec: {peerAddress: 10.0.0.1}`, []string{"spec.peerASN", "Required"}},
+		{"no local AS number", `spec: {peerAddress: 10.0.0.1, peerASN: 1}`, []string{"spec", "localASN or localASNFrom must be set"}},
+		{
+			"local AS number from two places", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASNFrom: {nodeAnnotation: a, nodeLabel: b}}`,
+			[]string{"spec.localASNFrom", "exactly one of nodeAnnotation and nodeLabel"},
+		},
+		{
+			"two ways to find the peer", `spec: {peerAddress: 10.0.0.1, peerDiscovery: DefaultGatewayIPv4, peerASN: 1, localASN: 1}`,
+			[]string{"spec", "exactly one of peerAddress, peerInterface and peerDiscovery"},
+		},
+		{"discovery", `spec: {peerDiscovery: Any, peerASN: 1, localASN: 1}`, []string{"spec.peerDiscovery", "Any", `"DefaultGatewayIPv4", "DefaultGatewayIPv6"`}},
+		{
+			"password key without a Secret", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, passwordKey: tor-a}`,
+			[]string{"spec", "passwordKey needs passwordSecret"},
+		},
+		{
+			"long-lived stale time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, gracefulRestart: {longLivedStaleTime: 0s}}`,
+			[]string{"spec.gracefulRestart.longLivedStaleTime", "between 1s and 16777215s"},
+		},
 		{"AS 0", `spec: {peerAddress: 10.0.0.1, peerASN: 0, localASN: 1}`, []string{"spec.peerASN", "greater than or equal to 1"}},
 		{"AS of 33 bits", `spec: {peerAddress: 10.0.0.1, peerASN: 4294967296, localASN: 1}`, []string{"spec.peerASN", "4294967295"}},
 		{"peer address", `spec: {peerAddress: tor-a, peerASN: 1, localASN: 1}`, []string{"spec.peerAddress", "tor-a", "must be an IP address"}},
@@ -317,7 +359,7 @@ status:
   interfaces: [{name: eth0, mac: "02:00:00:00:00:01", addresses: [10.0.0.5/24], up: true, defaultRoute: true}]
   owned: 3
   members: 3
-  bgp: [{peer: tor-a, state: Established, prefixes: 3}]
+  bgp: [{peer: tor-a, address: 192.0.2.1, localASN: 64512, state: Established, bfd: Up, prefixes: 3}]
   conditions: [{type: Ready, status: "True", reason: Ready, message: "", lastTransitionTime: "2026-01-01T00:00:00Z"}]`, nil},
 		{
 			"the same interface twice", `status: {owned: 0, members: 1, interfaces: [{name: eth0}, {name: eth0}]}`,

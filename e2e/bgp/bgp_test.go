@@ -126,7 +126,7 @@ func (c *cloud) objects(ctx context.Context) {
 		ObjectMeta: metav1.ObjectMeta{Name: "far"},
 		Spec: v1alpha1.AddressPoolSpec{
 			Addresses: []v1alpha1.AddressRange{pool4, pool6},
-			Announce:  []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{Communities: []string{"64512:100"}}}},
+			Announce:  []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{Communities: []v1alpha1.Community{"64512:100"}}}},
 		},
 	}, metav1.CreateOptions{})
 	must(c.t, err)

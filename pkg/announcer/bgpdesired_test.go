@@ -98,7 +98,7 @@ func TestDesiredRoutes(t *testing.T) {
 func TestDesiredAttributes(t *testing.T) {
 	pref, med := uint32(200), uint32(0)
 	d, _ := desiredBGP(bgpView{forwarding: true, vips: []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{
-		Peers: []string{"tor-a"}, Communities: []string{"64512:100", "no-export", "99999:1"}, LocalPreference: &pref, MED: &med,
+		Peers: []string{"tor-a"}, Communities: []v1alpha1.Community{"64512:100", "no-export", "99999:1"}, LocalPreference: &pref, MED: &med,
 	}, cluster())}})
 	r := d.Routes[0]
 	if got := fmt.Sprint(r.Communities, r.Peers, *r.LocalPreference, *r.MED); got != "[64512:100 65535:65281] [tor-a] 200 0" {

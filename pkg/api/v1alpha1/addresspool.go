@@ -181,8 +181,7 @@ type BGPAnnouncement struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
-	// +kubebuilder:validation:items:Pattern=`^([0-9]{1,5}:[0-9]{1,5}|[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}|[a-z][a-z-]*)$`
-	Communities []string `json:"communities,omitempty"`
+	Communities []Community `json:"communities,omitempty"`
 
 	// localPreference is sent to iBGP peers. Default 100.
 	//
@@ -194,11 +193,34 @@ type BGPAnnouncement struct {
 	// +optional
 	MED *uint32 `json:"med,omitempty"`
 
+	// asPathPrepend is how many times the local ASN is put before the path once more, towards external peers: a longer path
+	// is chosen later. From 1 to 16. Default: not at all.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=16
+	ASPathPrepend int32 `json:"asPathPrepend,omitempty"`
+
+	// linkBandwidthPerEndpoint sends a link bandwidth community (draft-ietf-idr-link-bandwidth) of this many Mbit/s for each
+	// ready endpoint on the node, from 1 to 100, so that routers that balance by it send each node its share. Only for
+	// addresses whose Services all have externalTrafficPolicy Local. Default: none is sent.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	LinkBandwidthPerEndpoint int32 `json:"linkBandwidthPerEndpoint,omitempty"`
+
 	// aggregationLength is the length of the prefix that is announced for an address.
 	//
 	// +optional
 	AggregationLength *AggregationLength `json:"aggregationLength,omitempty"`
 }
+
+// Community is a BGP community: standard (RFC 1997), large (RFC 8092), or the name of a well-known one.
+//
+// +kubebuilder:validation:MaxLength=32
+// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+(:[0-9]+){1,2}$') ? self.split(':').all(n, n.size() <= 10 && int(n) <= (self.split(':').size() == 2 ? 65535 : 4294967295)) : self in ['graceful-shutdown', 'accept-own', 'accept-own-nexthop', 'llgr-stale', 'no-llgr', 'blackhole', 'no-export', 'no-advertise', 'no-export-subconfed', 'local-as', 'no-peer']",message="must be two numbers up to 65535 (65000:100), three up to 4294967295 (65000:1:2), or a well-known name such as no-export"
+type Community string
 
 // AggregationLength is a prefix length per family, in bits. Default 32 and 128: host routes.
 type AggregationLength struct {

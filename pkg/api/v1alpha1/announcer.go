@@ -108,6 +108,14 @@ type BGPSession struct {
 	//
 	// +required
 	Peer string `json:"peer"`
+	// address of the peer, where it is known.
+	//
+	// +optional
+	Address string `json:"address,omitempty"`
+	// localASN is the node's own towards the peer.
+	//
+	// +optional
+	LocalASN int64 `json:"localASN,omitempty"`
 	// state as RFC 4271 names it: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
 	//
 	// +optional
@@ -116,6 +124,10 @@ type BGPSession struct {
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+	// bfd is Up, Down, Init or AdminDown (RFC 5880); empty without BFD.
+	//
+	// +optional
+	BFD string `json:"bfd,omitempty"`
 	// prefixes announced to the peer.
 	//
 	// +optional

@@ -15,6 +15,7 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Peer",type=string,JSONPath=`.spec.peerAddress`
 // +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.peerInterface`
+// +kubebuilder:printcolumn:name="Discovery",type=string,priority=1,JSONPath=`.spec.peerDiscovery`
 // +kubebuilder:printcolumn:name="ASN",type=integer,JSONPath=`.spec.peerASN`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type BGPPeer struct {
@@ -29,7 +30,9 @@ type BGPPeer struct {
 
 // BGPPeerSpec describes the sessions to one peer.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.peerAddress) != has(self.peerInterface)",message="exactly one of peerAddress and peerInterface must be set"
+// +kubebuilder:validation:XValidation:rule="(has(self.peerAddress) ? 1 : 0) + (has(self.peerInterface) ? 1 : 0) + (has(self.peerDiscovery) ? 1 : 0) == 1",message="exactly one of peerAddress, peerInterface and peerDiscovery must be set"
+// +kubebuilder:validation:XValidation:rule="has(self.localASN) || has(self.localASNFrom)",message="localASN or localASNFrom must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.passwordKey) || has(self.passwordSecret)",message="passwordKey needs passwordSecret"
 // +kubebuilder:validation:XValidation:rule="!has(self.keepalive) || !has(self.holdTime) || duration(self.holdTime) == duration('0s') || duration(self.keepalive) < duration(self.holdTime)",message="keepalive must be shorter than holdTime"
 type BGPPeerSpec struct {
 	// +optional
@@ -43,15 +46,29 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:MaxLength=15
 	PeerInterface string `json:"peerInterface,omitempty"`
 
+	// peerDiscovery finds the peer's address on each node: DefaultGatewayIPv4 and DefaultGatewayIPv6 take the next hop of
+	// the node's default route of that family, and follow it when the route changes.
+	//
+	// +optional
+	PeerDiscovery PeerDiscovery `json:"peerDiscovery,omitempty"`
+
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
 	PeerASN int64 `json:"peerASN"`
 
-	// +required
+	// localASN of the nodes towards this peer. Required unless localASNFrom is set.
+	//
+	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
-	LocalASN int64 `json:"localASN"`
+	LocalASN int64 `json:"localASN,omitempty"`
+
+	// localASNFrom gives nodes an ASN of their own: that of the named annotation or label of the Node, and localASN where
+	// the Node has none.
+	//
+	// +optional
+	LocalASNFrom *LocalASNSource `json:"localASNFrom,omitempty"`
 
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
@@ -91,11 +108,19 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:Maximum=255
 	EBGPMultiHop *int32 `json:"ebgpMultiHop,omitempty"`
 
-	// passwordSecret names a Secret in Fairlead's namespace whose key password is the TCP MD5 key (RFC 2385).
+	// passwordSecret names a Secret in Fairlead's namespace that has the TCP MD5 key (RFC 2385). Announcers may read the
+	// Secret fairlead-bgp-passwords; another one needs a Role of its own.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	PasswordSecret string `json:"passwordSecret,omitempty"`
+
+	// passwordKey is the key in the Secret. Default password.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	PasswordKey string `json:"passwordKey,omitempty"`
 
 	// +optional
 	BFD *BFD `json:"bfd,omitempty"`
@@ -107,6 +132,37 @@ type BGPPeerSpec struct {
 	//
 	// +optional
 	NodeSelector *metav1.LabelSelector `json:"nodeSelector,omitempty"`
+}
+
+// PeerDiscovery is a way to find the address of a peer.
+//
+// +kubebuilder:validation:Enum=DefaultGatewayIPv4;DefaultGatewayIPv6
+type PeerDiscovery string
+
+// The ways to find a peer.
+const (
+	// DefaultGatewayIPv4 is the next hop of the IPv4 default route with the lowest metric.
+	DefaultGatewayIPv4 PeerDiscovery = "DefaultGatewayIPv4"
+	// DefaultGatewayIPv6 is that of the IPv6 default route.
+	DefaultGatewayIPv6 PeerDiscovery = "DefaultGatewayIPv6"
+)
+
+// LocalASNSource is where a node's own ASN stands: a number from 1 to 4294967295.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.nodeAnnotation) != has(self.nodeLabel)",message="exactly one of nodeAnnotation and nodeLabel must be set"
+type LocalASNSource struct {
+	// nodeAnnotation is the key of an annotation of the Node, for example fairlead.dev/bgp-local-asn.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	NodeAnnotation string `json:"nodeAnnotation,omitempty"`
+	// nodeLabel is the key of a label of the Node.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	NodeLabel string `json:"nodeLabel,omitempty"`
 }
 
 // BFD is bidirectional forwarding detection (RFC 5880) beside the session; routes are announced only while it is up.
@@ -132,6 +188,12 @@ type GracefulRestart struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('4095s')",message="restartTime must lie between 1s and 4095s"
 	RestartTime *metav1.Duration `json:"restartTime,omitempty"`
+	// longLivedStaleTime makes the peer keep them this much longer as a last resort, marked LLGR_STALE (RFC 9494), from 1s
+	// to 16777215s. Default: not at all.
+	//
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('16777215s')",message="longLivedStaleTime must lie between 1s and 16777215s"
+	LongLivedStaleTime *metav1.Duration `json:"longLivedStaleTime,omitempty"`
 }
 
 // BGPPeerStatus tells whether the peer can be used as it is written.

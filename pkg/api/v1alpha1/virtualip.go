@@ -103,6 +103,11 @@ type VirtualIPSpec struct {
 	// +kubebuilder:validation:MaxItems=8
 	Announce []Announcement `json:"announce,omitempty"`
 
+	// nodeRules say which nodes may announce, where the cloud configuration departs from its defaults.
+	//
+	// +optional
+	NodeRules *NodeRules `json:"nodeRules,omitempty"`
+
 	// candidates are the nodes that may own the address on layer 2, in order.
 	//
 	// +optional
@@ -115,6 +120,18 @@ type VirtualIPSpec struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Epoch int64 `json:"epoch,omitempty"`
+}
+
+// NodeRules say which nodes may announce an address.
+type NodeRules struct {
+	// ignoreExcludeLabel lets nodes with the label node.kubernetes.io/exclude-from-external-load-balancers announce.
+	//
+	// +optional
+	IgnoreExcludeLabel bool `json:"ignoreExcludeLabel,omitempty"`
+	// leaveOnCordon makes a cordoned node hand the address over.
+	//
+	// +optional
+	LeaveOnCordon bool `json:"leaveOnCordon,omitempty"`
 }
 
 // ReservedFor names who gets a released address back, and until when.

@@ -52,8 +52,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("L2Announcement"):
 		return &apiv1alpha1.L2AnnouncementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("LocalASNSource"):
+		return &apiv1alpha1.LocalASNSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NodeInterface"):
 		return &apiv1alpha1.NodeInterfaceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NodeRules"):
+		return &apiv1alpha1.NodeRulesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PoolCapacity"):
 		return &apiv1alpha1.PoolCapacityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReservedFor"):

@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	v1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -18,11 +19,18 @@ type BGPAnnouncementApplyConfiguration struct {
 	// nodeSelector limits which nodes may announce.
 	NodeSelector *v1.LabelSelectorApplyConfiguration `json:"nodeSelector,omitempty"`
 	// communities are standard (65000:100), large (65000:1:2) or well-known (no-export, no-advertise, graceful-shutdown).
-	Communities []string `json:"communities,omitempty"`
+	Communities []apiv1alpha1.Community `json:"communities,omitempty"`
 	// localPreference is sent to iBGP peers. Default 100.
 	LocalPreference *uint32 `json:"localPreference,omitempty"`
 	// med is the multi-exit discriminator.
 	MED *uint32 `json:"med,omitempty"`
+	// asPathPrepend is how many times the local ASN is put before the path once more, towards external peers: a longer path
+	// is chosen later. From 1 to 16. Default: not at all.
+	ASPathPrepend *int32 `json:"asPathPrepend,omitempty"`
+	// linkBandwidthPerEndpoint sends a link bandwidth community (draft-ietf-idr-link-bandwidth) of this many Mbit/s for each
+	// ready endpoint on the node, from 1 to 100, so that routers that balance by it send each node its share. Only for
+	// addresses whose Services all have externalTrafficPolicy Local. Default: none is sent.
+	LinkBandwidthPerEndpoint *int32 `json:"linkBandwidthPerEndpoint,omitempty"`
 	// aggregationLength is the length of the prefix that is announced for an address.
 	AggregationLength *AggregationLengthApplyConfiguration `json:"aggregationLength,omitempty"`
 }
@@ -54,7 +62,7 @@ func (b *BGPAnnouncementApplyConfiguration) WithNodeSelector(value *v1.LabelSele
 // WithCommunities adds the given value to the Communities field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Communities field.
-func (b *BGPAnnouncementApplyConfiguration) WithCommunities(values ...string) *BGPAnnouncementApplyConfiguration {
+func (b *BGPAnnouncementApplyConfiguration) WithCommunities(values ...apiv1alpha1.Community) *BGPAnnouncementApplyConfiguration {
 	for i := range values {
 		b.Communities = append(b.Communities, values[i])
 	}
@@ -74,6 +82,22 @@ func (b *BGPAnnouncementApplyConfiguration) WithLocalPreference(value uint32) *B
 // If called multiple times, the MED field is set to the value of the last call.
 func (b *BGPAnnouncementApplyConfiguration) WithMED(value uint32) *BGPAnnouncementApplyConfiguration {
 	b.MED = &value
+	return b
+}
+
+// WithASPathPrepend sets the ASPathPrepend field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ASPathPrepend field is set to the value of the last call.
+func (b *BGPAnnouncementApplyConfiguration) WithASPathPrepend(value int32) *BGPAnnouncementApplyConfiguration {
+	b.ASPathPrepend = &value
+	return b
+}
+
+// WithLinkBandwidthPerEndpoint sets the LinkBandwidthPerEndpoint field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LinkBandwidthPerEndpoint field is set to the value of the last call.
+func (b *BGPAnnouncementApplyConfiguration) WithLinkBandwidthPerEndpoint(value int32) *BGPAnnouncementApplyConfiguration {
+	b.LinkBandwidthPerEndpoint = &value
 	return b
 }
 

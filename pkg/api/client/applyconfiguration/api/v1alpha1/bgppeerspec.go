@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	apiv1alpha1 "github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
@@ -17,9 +18,16 @@ type BGPPeerSpecApplyConfiguration struct {
 	PeerAddress *string `json:"peerAddress,omitempty"`
 	// peerInterface makes an unnumbered session over IPv6 link-local addresses (RFC 5549) on this interface.
 	PeerInterface *string `json:"peerInterface,omitempty"`
-	PeerASN       *int64  `json:"peerASN,omitempty"`
-	LocalASN      *int64  `json:"localASN,omitempty"`
-	SourceAddress *string `json:"sourceAddress,omitempty"`
+	// peerDiscovery finds the peer's address on each node: DefaultGatewayIPv4 and DefaultGatewayIPv6 take the next hop of
+	// the node's default route of that family, and follow it when the route changes.
+	PeerDiscovery *apiv1alpha1.PeerDiscovery `json:"peerDiscovery,omitempty"`
+	PeerASN       *int64                     `json:"peerASN,omitempty"`
+	// localASN of the nodes towards this peer. Required unless localASNFrom is set.
+	LocalASN *int64 `json:"localASN,omitempty"`
+	// localASNFrom gives nodes an ASN of their own: that of the named annotation or label of the Node, and localASN where
+	// the Node has none.
+	LocalASNFrom  *LocalASNSourceApplyConfiguration `json:"localASNFrom,omitempty"`
+	SourceAddress *string                           `json:"sourceAddress,omitempty"`
 	// port of the peer. Default 179.
 	Port *int32 `json:"port,omitempty"`
 	// holdTime of the session: 0s, or from 3s to 65535s (RFC 4271 section 4.2). Default 90s.
@@ -30,8 +38,11 @@ type BGPPeerSpecApplyConfiguration struct {
 	ConnectRetry *v1.Duration `json:"connectRetry,omitempty"`
 	// ebgpMultiHop allows an eBGP peer that is more than one hop away, at most this many.
 	EBGPMultiHop *int32 `json:"ebgpMultiHop,omitempty"`
-	// passwordSecret names a Secret in Fairlead's namespace whose key password is the TCP MD5 key (RFC 2385).
-	PasswordSecret  *string                            `json:"passwordSecret,omitempty"`
+	// passwordSecret names a Secret in Fairlead's namespace that has the TCP MD5 key (RFC 2385). Announcers may read the
+	// Secret fairlead-bgp-passwords; another one needs a Role of its own.
+	PasswordSecret *string `json:"passwordSecret,omitempty"`
+	// passwordKey is the key in the Secret. Default password.
+	PasswordKey     *string                            `json:"passwordKey,omitempty"`
 	BFD             *BFDApplyConfiguration             `json:"bfd,omitempty"`
 	GracefulRestart *GracefulRestartApplyConfiguration `json:"gracefulRestart,omitempty"`
 	// nodeSelector limits which nodes open this session. Default all.
@@ -60,6 +71,14 @@ func (b *BGPPeerSpecApplyConfiguration) WithPeerInterface(value string) *BGPPeer
 	return b
 }
 
+// WithPeerDiscovery sets the PeerDiscovery field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PeerDiscovery field is set to the value of the last call.
+func (b *BGPPeerSpecApplyConfiguration) WithPeerDiscovery(value apiv1alpha1.PeerDiscovery) *BGPPeerSpecApplyConfiguration {
+	b.PeerDiscovery = &value
+	return b
+}
+
 // WithPeerASN sets the PeerASN field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the PeerASN field is set to the value of the last call.
@@ -73,6 +92,14 @@ func (b *BGPPeerSpecApplyConfiguration) WithPeerASN(value int64) *BGPPeerSpecApp
 // If called multiple times, the LocalASN field is set to the value of the last call.
 func (b *BGPPeerSpecApplyConfiguration) WithLocalASN(value int64) *BGPPeerSpecApplyConfiguration {
 	b.LocalASN = &value
+	return b
+}
+
+// WithLocalASNFrom sets the LocalASNFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LocalASNFrom field is set to the value of the last call.
+func (b *BGPPeerSpecApplyConfiguration) WithLocalASNFrom(value *LocalASNSourceApplyConfiguration) *BGPPeerSpecApplyConfiguration {
+	b.LocalASNFrom = value
 	return b
 }
 
@@ -129,6 +156,14 @@ func (b *BGPPeerSpecApplyConfiguration) WithEBGPMultiHop(value int32) *BGPPeerSp
 // If called multiple times, the PasswordSecret field is set to the value of the last call.
 func (b *BGPPeerSpecApplyConfiguration) WithPasswordSecret(value string) *BGPPeerSpecApplyConfiguration {
 	b.PasswordSecret = &value
+	return b
+}
+
+// WithPasswordKey sets the PasswordKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PasswordKey field is set to the value of the last call.
+func (b *BGPPeerSpecApplyConfiguration) WithPasswordKey(value string) *BGPPeerSpecApplyConfiguration {
+	b.PasswordKey = &value
 	return b
 }
 

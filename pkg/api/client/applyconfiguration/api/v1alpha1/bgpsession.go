@@ -15,10 +15,16 @@ import (
 type BGPSessionApplyConfiguration struct {
 	// peer is the name of the BGPPeer.
 	Peer *string `json:"peer,omitempty"`
+	// address of the peer, where it is known.
+	Address *string `json:"address,omitempty"`
+	// localASN is the node's own towards the peer.
+	LocalASN *int64 `json:"localASN,omitempty"`
 	// state as RFC 4271 names it: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
 	State *string `json:"state,omitempty"`
 	// since when the session is in this state.
 	Since *v1.Time `json:"since,omitempty"`
+	// bfd is Up, Down, Init or AdminDown (RFC 5880); empty without BFD.
+	BFD *string `json:"bfd,omitempty"`
 	// prefixes announced to the peer.
 	Prefixes *int32 `json:"prefixes,omitempty"`
 	// lastError in words.
@@ -39,6 +45,22 @@ func (b *BGPSessionApplyConfiguration) WithPeer(value string) *BGPSessionApplyCo
 	return b
 }
 
+// WithAddress sets the Address field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Address field is set to the value of the last call.
+func (b *BGPSessionApplyConfiguration) WithAddress(value string) *BGPSessionApplyConfiguration {
+	b.Address = &value
+	return b
+}
+
+// WithLocalASN sets the LocalASN field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LocalASN field is set to the value of the last call.
+func (b *BGPSessionApplyConfiguration) WithLocalASN(value int64) *BGPSessionApplyConfiguration {
+	b.LocalASN = &value
+	return b
+}
+
 // WithState sets the State field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the State field is set to the value of the last call.
@@ -52,6 +74,14 @@ func (b *BGPSessionApplyConfiguration) WithState(value string) *BGPSessionApplyC
 // If called multiple times, the Since field is set to the value of the last call.
 func (b *BGPSessionApplyConfiguration) WithSince(value v1.Time) *BGPSessionApplyConfiguration {
 	b.Since = &value
+	return b
+}
+
+// WithBFD sets the BFD field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BFD field is set to the value of the last call.
+func (b *BGPSessionApplyConfiguration) WithBFD(value string) *BGPSessionApplyConfiguration {
+	b.BFD = &value
 	return b
 }
 

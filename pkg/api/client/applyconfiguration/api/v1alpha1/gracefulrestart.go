@@ -15,6 +15,9 @@ import (
 type GracefulRestartApplyConfiguration struct {
 	// restartTime is how long the peer keeps them, from 1s to 4095s. Default 120s.
 	RestartTime *v1.Duration `json:"restartTime,omitempty"`
+	// longLivedStaleTime makes the peer keep them this much longer as a last resort, marked LLGR_STALE (RFC 9494), from 1s
+	// to 16777215s. Default: not at all.
+	LongLivedStaleTime *v1.Duration `json:"longLivedStaleTime,omitempty"`
 }
 
 // GracefulRestartApplyConfiguration constructs a declarative configuration of the GracefulRestart type for use with
@@ -28,5 +31,13 @@ func GracefulRestart() *GracefulRestartApplyConfiguration {
 // If called multiple times, the RestartTime field is set to the value of the last call.
 func (b *GracefulRestartApplyConfiguration) WithRestartTime(value v1.Duration) *GracefulRestartApplyConfiguration {
 	b.RestartTime = &value
+	return b
+}
+
+// WithLongLivedStaleTime sets the LongLivedStaleTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LongLivedStaleTime field is set to the value of the last call.
+func (b *GracefulRestartApplyConfiguration) WithLongLivedStaleTime(value v1.Duration) *GracefulRestartApplyConfiguration {
+	b.LongLivedStaleTime = &value
 	return b
 }

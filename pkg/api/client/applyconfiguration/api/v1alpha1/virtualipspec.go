@@ -29,6 +29,8 @@ type VirtualIPSpecApplyConfiguration struct {
 	ReservedFor *ReservedForApplyConfiguration `json:"reservedFor,omitempty"`
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	Announce []AnnouncementApplyConfiguration `json:"announce,omitempty"`
+	// nodeRules say which nodes may announce, where the cloud configuration departs from its defaults.
+	NodeRules *NodeRulesApplyConfiguration `json:"nodeRules,omitempty"`
 	// candidates are the nodes that may own the address on layer 2, in order.
 	Candidates []string `json:"candidates,omitempty"`
 	// epoch grows with every change of candidates.
@@ -112,6 +114,14 @@ func (b *VirtualIPSpecApplyConfiguration) WithAnnounce(values ...*AnnouncementAp
 		}
 		b.Announce = append(b.Announce, *values[i])
 	}
+	return b
+}
+
+// WithNodeRules sets the NodeRules field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NodeRules field is set to the value of the last call.
+func (b *VirtualIPSpecApplyConfiguration) WithNodeRules(value *NodeRulesApplyConfiguration) *VirtualIPSpecApplyConfiguration {
+	b.NodeRules = value
 	return b
 }
 
