@@ -25,6 +25,7 @@ func claimOf(service *corev1.Service) v1alpha1.ServiceClaim {
 		UID:                   service.UID,
 		ExternalTrafficPolicy: service.Spec.ExternalTrafficPolicy,
 		HealthCheckNodePort:   service.Spec.HealthCheckNodePort,
+		SourceRanges:          service.Spec.LoadBalancerSourceRanges,
 	}
 	for _, port := range service.Spec.Ports {
 		claim.Ports = append(claim.Ports, v1alpha1.ServicePort{

@@ -16,6 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.gossipAddress`
 // +kubebuilder:printcolumn:name="Owned",type=integer,JSONPath=`.status.owned`
 // +kubebuilder:printcolumn:name="Members",type=integer,JSONPath=`.status.members`
+// +kubebuilder:printcolumn:name="Unhealthy",type=integer,priority=1,JSONPath=`.status.healthChecks.failing`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -70,12 +71,50 @@ type AnnouncerStatus struct {
 	// +listMapKey=peer
 	// +kubebuilder:validation:MaxItems=256
 	BGP []BGPSession `json:"bgp,omitempty"`
+	// healthChecks of Services that this node runs; absent where there are none.
+	//
+	// +optional
+	HealthChecks *HealthChecks `json:"healthChecks,omitempty"`
 	// conditions: Ready.
 	//
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// HealthChecks tells which addresses a node does not serve.
+type HealthChecks struct {
+	// running is the number of probes.
+	//
+	// +optional
+	Running int32 `json:"running"`
+	// failing is the number of addresses that have a check which fails on this node.
+	//
+	// +optional
+	Failing int32 `json:"failing"`
+	// failed tells why, for the first 64 of the failing addresses in order.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=address
+	// +kubebuilder:validation:MaxItems=64
+	Failed []FailedHealthCheck `json:"failed,omitempty"`
+}
+
+// FailedHealthCheck is an address that a node does not serve by the verdict of a health check.
+type FailedHealthCheck struct {
+	// +required
+	Address string `json:"address"`
+	// service whose check failed, as namespace/name.
+	//
+	// +optional
+	Service string `json:"service,omitempty"`
+	// message tells what was asked and what came back.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message,omitempty"`
 }
 
 // NodeInterface is a network interface of the node.

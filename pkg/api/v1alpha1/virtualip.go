@@ -181,6 +181,11 @@ type ServiceClaim struct {
 	//
 	// +optional
 	HealthCheckNodePort int32 `json:"healthCheckNodePort,omitempty"`
+	// sourceRanges are the Service's loadBalancerSourceRanges, which kube-proxy enforces, on a node's own probes too.
+	//
+	// +optional
+	// +listType=atomic
+	SourceRanges []string `json:"sourceRanges,omitempty"`
 
 	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
 	// a node announces without a probe.
@@ -325,7 +330,7 @@ type VirtualIPStatus struct {
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
-	// conditions: Announced and Conflict.
+	// conditions: Announced, Conflict and Healthy.
 	//
 	// +optional
 	// +listType=map

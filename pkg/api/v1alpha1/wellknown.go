@@ -12,6 +12,9 @@ const (
 	ConditionAnnounced = "Announced"
 	// ConditionConflict of a VirtualIP: a station outside the cluster uses the address.
 	ConditionConflict = "Conflict"
+	// ConditionHealthy of a VirtualIP: the health checks of its Services pass on the node that announces it. It is there
+	// for addresses with health checks on layer 2.
+	ConditionHealthy = "Healthy"
 )
 
 // Signs on a Node that it shall hand over its addresses.

@@ -46,10 +46,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BGPPeerStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BGPSession"):
 		return &apiv1alpha1.BGPSessionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("FailedHealthCheck"):
+		return &apiv1alpha1.FailedHealthCheckApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("GracefulRestart"):
 		return &apiv1alpha1.GracefulRestartApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HealthCheck"):
 		return &apiv1alpha1.HealthCheckApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HealthChecks"):
+		return &apiv1alpha1.HealthChecksApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("L2Announcement"):
 		return &apiv1alpha1.L2AnnouncementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalASNSource"):

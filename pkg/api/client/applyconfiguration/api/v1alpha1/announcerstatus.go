@@ -30,6 +30,8 @@ type AnnouncerStatusApplyConfiguration struct {
 	Unreachable []string `json:"unreachable,omitempty"`
 	// bgp lists the node's BGP sessions.
 	BGP []BGPSessionApplyConfiguration `json:"bgp,omitempty"`
+	// healthChecks of Services that this node runs; absent where there are none.
+	HealthChecks *HealthChecksApplyConfiguration `json:"healthChecks,omitempty"`
 	// conditions: Ready.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -113,6 +115,14 @@ func (b *AnnouncerStatusApplyConfiguration) WithBGP(values ...*BGPSessionApplyCo
 		}
 		b.BGP = append(b.BGP, *values[i])
 	}
+	return b
+}
+
+// WithHealthChecks sets the HealthChecks field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HealthChecks field is set to the value of the last call.
+func (b *AnnouncerStatusApplyConfiguration) WithHealthChecks(value *HealthChecksApplyConfiguration) *AnnouncerStatusApplyConfiguration {
+	b.HealthChecks = value
 	return b
 }
 

@@ -21,6 +21,8 @@ type ServiceClaimApplyConfiguration struct {
 	ExternalTrafficPolicy *v1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
 	// healthCheckNodePort answers, on each node, whether it has ready endpoints (externalTrafficPolicy Local).
 	HealthCheckNodePort *int32 `json:"healthCheckNodePort,omitempty"`
+	// sourceRanges are the Service's loadBalancerSourceRanges, which kube-proxy enforces, on a node's own probes too.
+	SourceRanges []string `json:"sourceRanges,omitempty"`
 	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
 	// a node announces without a probe.
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
@@ -84,6 +86,16 @@ func (b *ServiceClaimApplyConfiguration) WithExternalTrafficPolicy(value v1.Serv
 // If called multiple times, the HealthCheckNodePort field is set to the value of the last call.
 func (b *ServiceClaimApplyConfiguration) WithHealthCheckNodePort(value int32) *ServiceClaimApplyConfiguration {
 	b.HealthCheckNodePort = &value
+	return b
+}
+
+// WithSourceRanges adds the given value to the SourceRanges field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the SourceRanges field.
+func (b *ServiceClaimApplyConfiguration) WithSourceRanges(values ...string) *ServiceClaimApplyConfiguration {
+	for i := range values {
+		b.SourceRanges = append(b.SourceRanges, values[i])
+	}
 	return b
 }
 

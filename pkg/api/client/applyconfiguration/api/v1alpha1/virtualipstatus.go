@@ -22,7 +22,7 @@ type VirtualIPStatusApplyConfiguration struct {
 	Epoch *int64 `json:"epoch,omitempty"`
 	// since when the node announces the address.
 	Since *v1.Time `json:"since,omitempty"`
-	// conditions: Announced and Conflict.
+	// conditions: Announced, Conflict and Healthy.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 
