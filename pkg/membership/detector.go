@@ -78,17 +78,20 @@ type action struct {
 	kind     actionKind
 	to       []string
 	subjects []subject
+	// silences are for how long nothing was heard of each subject that failed; 0 for never.
+	silences []time.Duration
 }
 
 func newDetector(self string, interval time.Duration, misses int) *detector {
 	return &detector{self: self, interval: interval, misses: misses, ring: ring{self}, peers: map[string]*peer{}}
 }
 
-// silence is how long nothing must have been heard of a member for an accusation: the time of so many heartbeats, and as
-// much more as its heartbeats have been late of late. On machines that keep up with their work that is next to nothing;
-// where heartbeats wait for a processor, patience keeps the living from being accused. doubt is when to ask, well before.
+// silence is how long nothing must have been heard of a member for an accusation: the time of so many heartbeats and a
+// quarter, and as much more as its heartbeats have been late of late. On machines that keep up with their work that is
+// next to nothing; where heartbeats wait for a processor, patience keeps the living from being accused. doubt is when to
+// ask, well before: a member is accused that has also left questions unanswered.
 func (d *detector) silence(p *peer, now time.Time) time.Duration {
-	return time.Duration(d.misses)*d.interval + p.lateness(now)
+	return time.Duration(d.misses)*d.interval + d.interval/4 + p.lateness(now)
 }
 
 func (d *detector) doubt(p *peer, now time.Time) time.Duration {
@@ -120,7 +123,11 @@ func (d *detector) punctual(p *peer, now time.Time) {
 	p.late, p.lateAt = late, now
 }
 
-// answerTime is how long an answer to the first of two pings may take.
+// leastAnswerTime is how long a watched member must have left the first of several pings unanswered to be accused. It
+// matters to a node that has asked late, for its own reasons.
+func (d *detector) leastAnswerTime() time.Duration { return d.interval / 2 }
+
+// answerTime is how long an answer to the first of several pings may take where no heartbeats are expected.
 func (d *detector) answerTime() time.Duration { return d.interval * 3 / 2 }
 
 // longestPingPause bounds the pause between pings to a member that never answered.
@@ -328,7 +335,7 @@ func (d *detector) next(now time.Time) time.Time {
 			consider(p.heard, d.doubt(p, now))
 			consider(p.heard, d.silence(p, now))
 		}
-		consider(p.asked, d.interval/2)
+		consider(p.asked, d.leastAnswerTime())
 		consider(p.asked, d.answerTime())
 	}
 	return first

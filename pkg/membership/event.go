@@ -87,6 +87,9 @@ type Event struct {
 	Cause Cause
 	// Payload belongs to the receiver.
 	Payload []byte
+	// Silence is for how long nothing had been heard of a member when the heartbeats' verdict on it came: what detection
+	// took, but for the time since its last sign of life. 0 where that is not known.
+	Silence time.Duration
 	// At is when this node learnt of it.
 	At time.Time
 }

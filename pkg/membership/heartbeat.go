@@ -186,7 +186,7 @@ func (m *Membership) judged(a action) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range a.subjects {
+	for i, s := range a.subjects {
 		if e := m.view.members[s.name]; e == nil || e.meta.boot != s.boot {
 			continue
 		}
@@ -194,7 +194,11 @@ func (m *Membership) judged(a action) {
 		if a.kind == overrule {
 			cause = CauseProbe
 		}
-		m.emit(m.view.judged(s.name, a.kind == fail, a.kind == suspect, cause, now)...)
+		events := m.view.judged(s.name, a.kind == fail, a.kind == suspect, cause, now)
+		if a.kind == fail && len(events) == 1 {
+			events[0].Silence = a.silences[i]
+		}
+		m.emit(events...)
 	}
 }
 

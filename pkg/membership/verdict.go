@@ -48,7 +48,7 @@ func (d *detector) scheduleNextPing(p *peer, now time.Time) {
 		}
 		p.nextPing = now.Add(d.interval)
 	default:
-		p.nextPing = now.Add(d.interval / 2)
+		p.nextPing = now.Add(d.interval / 4)
 	}
 }
 
@@ -66,12 +66,20 @@ func (d *detector) manySilent(now time.Time) bool {
 	return quiet >= 2 || quiet > 0 && quiet == known
 }
 
+// silentFor returns how long nothing has been heard of p; 0 for ever.
+func (p *peer) silentFor(now time.Time) time.Duration {
+	if p.heard.IsZero() {
+		return 0
+	}
+	return now.Sub(p.heard)
+}
+
 // silent reports whether this node itself has grounds to accuse p.
 func (d *detector) silent(p *peer, now time.Time) bool {
 	if p.heard.IsZero() || p.failed {
 		return false
 	}
-	if p.watched && now.Sub(p.heard) >= d.silence(p, now) {
+	if p.watched && now.Sub(p.heard) >= d.silence(p, now) && !p.asked.IsZero() && now.Sub(p.asked) >= d.leastAnswerTime() {
 		return true
 	}
 	return !p.watched && !p.asked.IsZero() && now.Sub(p.asked) >= d.answerTime()
@@ -82,6 +90,7 @@ func (d *detector) judge(now time.Time) []action {
 	var out []action
 	isolated := d.isolated(now)
 	var accused, condemned []subject
+	var silences []time.Duration
 	for _, p := range d.sorted() {
 		if d.silent(p, now) {
 			if p.accusedAt.IsZero() {
@@ -95,7 +104,7 @@ func (d *detector) judge(now time.Time) []action {
 			d.scheduleNextAccusation(p, now)
 		}
 		if !p.failed && (isolated && (!p.heard.IsZero() || !p.neighbour) || d.guilty(p, now)) {
-			condemned = append(condemned, p.subject)
+			condemned, silences = append(condemned, p.subject), append(silences, p.silentFor(now))
 			p.failed, p.suspect, p.probed = true, false, 0
 			p.nextPing, p.pause, p.probeAt = now.Add(1), d.interval, now.Add(d.silence(p, now))
 		}
@@ -104,7 +113,7 @@ func (d *detector) judge(now time.Time) []action {
 		out = append(out, action{kind: sendAccuse, to: d.everyone(""), subjects: accused})
 	}
 	if len(condemned) > 0 {
-		out = append(out, action{kind: fail, subjects: condemned})
+		out = append(out, action{kind: fail, subjects: condemned, silences: silences})
 	}
 	return out
 }

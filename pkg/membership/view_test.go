@@ -90,12 +90,12 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	secret := []byte("seventeen secrets")
 	_, err := Config{
 		BindAddr: netip.MustParseAddrPort("0.0.0.0:7946"), Keys: [][]byte{secret},
-		Tuning: Tuning{ProbeTimeout: time.Second, HeartbeatMisses: 1},
+		Tuning: Tuning{ProbeTimeout: time.Second, HeartbeatMisses: -1},
 	}.complete()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"node name", "advertise address 0.0.0.0", "key 1 of 1 has 17 bytes", "probe timeout 1s", "heartbeat misses 1"} {
+	for _, want := range []string{"node name", "advertise address 0.0.0.0", "key 1 of 1 has 17 bytes", "probe timeout 1s", "heartbeat misses -1"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %q", err, want)
 		}
