@@ -5,6 +5,7 @@ package ownership
 func (ev Configured) apply(m *Machine) {
 	for _, a := range ev.Addresses {
 		r := m.record(a.Address)
+		r.recorded = max(r.recorded, a.Term)
 		if r.configured && a.Epoch < r.epoch {
 			continue
 		}

@@ -107,7 +107,7 @@ func (m *Machine) rest(r *record) {
 
 func (m *Machine) announce(r *record, cause Cause) {
 	m.rest(r)
-	r.maxTerm++
+	r.maxTerm = max(r.maxTerm, r.recorded) + 1
 	order := min(slices.Index(r.candidates, m.opt.Self), math.MaxUint8)
 	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Order: uint8(order)})
 	m.held++

@@ -12,7 +12,8 @@
 // # Rules
 //
 // A claim carries a term, a counter that grows by one with each change of owner
-// of the address. Times never travel between nodes, so their clocks may differ.
+// of the address, also where all machines have been started anew since the last
+// one ([Address].Term). Times never travel between nodes, so their clocks may differ.
 //
 //   - An owner that is alive keeps its address, also when an earlier candidate
 //     returns.

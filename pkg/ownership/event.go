@@ -17,6 +17,9 @@ type Address struct {
 	// Epoch grows with every change of Candidates. What is older than what the
 	// machine already has is ignored.
 	Epoch int64
+	// Term is the highest that was ever recorded for the address, also by machines that are gone; 0 if none was. A new
+	// claim gets a higher one. It says nothing about who holds the address now.
+	Term uint64
 }
 
 // Configured is an event: these addresses exist, with these candidates. It may

@@ -102,6 +102,7 @@ type record struct {
 	mentions  int     // peers that state anything about it
 	claimants []*peer // those whose entry holds, alive or not
 	maxTerm   uint64  // highest ever heard or used
+	recorded  uint64  // highest term of earlier machines, see Address.Term
 
 	ownerless time.Time // since when; zero if owned or not to be claimed
 	wakeAt    time.Time // the one deadline that counts

@@ -132,8 +132,8 @@ func (c *cluster) want(what string, a netip.Addr, owners ...string) {
 func three(t *testing.T) *cluster {
 	t.Helper()
 	return newCluster(t, QuorumMajority, "n1", "n2", "n3").settled(
-		Address{addrA, []string{"n1", "n2", "n3"}, 1},
-		Address{addrB, []string{"n2", "n3", "n1"}, 1})
+		Address{addrA, []string{"n1", "n2", "n3"}, 1, 0},
+		Address{addrB, []string{"n2", "n3", "n1"}, 1, 0})
 }
 
 func TestFirstCandidateAnnounces(t *testing.T) {
@@ -167,7 +167,7 @@ func TestHandoverPassesOverTheMute(t *testing.T) {
 	c := newCluster(t, QuorumMajority, "n1", "n2", "n3")
 	c.members()
 	for _, n := range []string{"n1", "n3"} {
-		c.step(n, Configured{[]Address{{addrA, []string{"n1", "n2", "n3"}, 1}}})
+		c.step(n, Configured{[]Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}})
 		c.step(n, Eligible{[]netip.Addr{addrA}, GateOpen})
 	}
 	for _, n := range c.names {
@@ -186,7 +186,7 @@ func TestTwoVotersByGateway(t *testing.T) {
 	c := newCluster(t, QuorumMajority, "n1", "n2")
 	c.step("n1", Gateway{false})
 	c.step("n2", Gateway{true})
-	c.settled(Address{addrA, []string{"n1", "n2"}, 1})
+	c.settled(Address{addrA, []string{"n1", "n2"}, 1, 0})
 	c.want("together", addrA, "n1")
 	c.cut["n1"], c.cut["n2"] = true, true
 	c.members()

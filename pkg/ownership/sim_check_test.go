@@ -196,6 +196,12 @@ func (w *world) onAnnounce(n *simNode, a Announce) {
 	if n.announcing[i] >= 0 {
 		w.fail("%s announces %s twice", n.name, a.Address)
 	}
+	if a.Term <= n.known[i].term {
+		w.fail("term: %s announces %s with term %d, and knows of %d", n.name, a.Address, a.Term, n.known[i].term)
+	}
+	if n.apiUp {
+		w.config[i].term = max(w.config[i].term, a.Term)
+	}
 	n.announcing[i] = w.now
 	w.claims[simClaim{a.Address, a.Term, n.name}] = true
 }

@@ -72,6 +72,7 @@ type simConfig struct {
 	present    bool
 	candidates []string
 	epoch      int64
+	term       uint64 // as the last owner that reached the API server has recorded it
 }
 
 type simNode struct {
@@ -116,7 +117,7 @@ func newWorld(seed uint64) *world {
 	}
 	for i := range 1 + rng.IntN(3) {
 		w.addrs = append(w.addrs, netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}))
-		w.config = append(w.config, simConfig{true, w.randomCandidates(), 1})
+		w.config = append(w.config, simConfig{present: true, candidates: w.randomCandidates(), epoch: 1})
 	}
 	for i := range n {
 		w.addNode(i, n)
@@ -368,7 +369,7 @@ func (w *world) publish(n *simNode, i int) {
 		w.trace("%s learns %s %v %s", n.name, w.addrs[i], c.present, strings.Join(c.candidates, ","))
 		n.known[i] = c
 		if c.present {
-			n.step(Configured{[]Address{{w.addrs[i], c.candidates, c.epoch}}})
+			n.step(Configured{[]Address{{w.addrs[i], c.candidates, c.epoch, c.term}}})
 			n.setGate(i, n.gates[i])
 		} else {
 			n.gateKnown[i] = false
