@@ -62,10 +62,11 @@ func (c *Controller) inherit(ctx context.Context, known *deaths) {
 	}
 }
 
-// isMarked tells whether a pod carries the mark of markPods.
+// isMarked tells whether a pod carries the mark of markPods. A kubelet that lives may have set the status back and left the
+// reason.
 func isMarked(pod *corev1.Pod) bool {
 	ready := readyCondition(pod)
-	return ready != nil && ready.Reason == reasonNodeUnreachable && ready.Message == messageNodeUnreachable
+	return ready != nil && ready.Status == corev1.ConditionFalse && ready.Reason == reasonNodeUnreachable && ready.Message == messageNodeUnreachable
 }
 
 // bury declares nodes dead that a majority of announcers has lost.
