@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -32,8 +33,9 @@ type cluster struct {
 	fairlead versioned.Interface
 	service  *target // where need.backends
 	ccm      *lab.Process
-	crashes  map[string][]crash // that were measured, by pressure
-	crashed  map[string]bool    // nodes, since the controller manager started
+	pods     map[string]*lab.Pod  // where need.backends, by node
+	crashes  map[pressure][]crash // that were measured
+	crashed  map[string]bool      // nodes, since the controller manager started
 }
 
 // startCluster brings up a lab and, unless it is to be bare, the product.
@@ -43,7 +45,7 @@ func startCluster(ctx context.Context, n need, o options, say func(string, ...an
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{need: n, lab: l, crashes: map[string][]crash{}, crashed: map[string]bool{}}
+	c := &cluster{need: n, lab: l, pods: map[string]*lab.Pod{}, crashes: map[pressure][]crash{}, crashed: map[string]bool{}}
 	if err := c.populate(ctx, say); err != nil {
 		c.stop()
 		return nil, err
@@ -78,14 +80,14 @@ func (c *cluster) populate(ctx context.Context, say func(string, ...any)) error 
 }
 
 func (c *cluster) startCCM(ctx context.Context) (err error) {
-	c.ccm, err = c.lab.StartCCM(ctx, "ccm", lab.CCMOptions{})
+	c.ccm, err = c.lab.StartCCM(ctx, "ccm", lab.CCMOptions{CloudConfig: leavingOnCordon})
 	return err
 }
 
 // restartCCM replaces the controller manager by a new one, and returns when that leads.
 func (c *cluster) restartCCM(ctx context.Context) error {
 	const name = "fairlead-cloud-controller-manager"
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // the old one's lease has to end first
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	leases := c.kube.CoordinationV1().Leases("fairlead-system")
 	old, err := leases.Get(ctx, name, metav1.GetOptions{})
@@ -93,18 +95,25 @@ func (c *cluster) restartCCM(ctx context.Context) error {
 		return fmt.Errorf("reading the lease %s: %w", name, err)
 	}
 	c.ccm.Kill()
+	// Nobody waits for the end of the old one's lease: what is measured comes later.
+	if err := leases.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("deleting the lease %s: %w", name, err)
+	}
 	if err := c.startCCM(ctx); err != nil {
 		return err
 	}
 	return lab.Eventually(ctx, "the new controller manager to lead", func(ctx context.Context) (bool, string, error) {
 		lease, err := leases.Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
+		if err != nil && !apierrors.IsNotFound(err) {
 			return false, "", err
 		}
 		if c.ccm.Exited() {
 			return false, "", fmt.Errorf("it has ended; the end of its log: %s", tail(c.ccm.Log()))
 		}
-		holder := ptr.Deref(lease.Spec.HolderIdentity, "")
+		holder := "" // a lease that was not found is empty
+		if lease != nil {
+			holder = ptr.Deref(lease.Spec.HolderIdentity, "")
+		}
 		return holder != "" && holder != ptr.Deref(old.Spec.HolderIdentity, ""), "the lease is held by " + holder, nil
 	})
 }

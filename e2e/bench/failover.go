@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
@@ -19,81 +21,75 @@ const (
 	giveUp = 90 * time.Second
 )
 
-// pressure is what else the machine does.
-type pressure bool
-
-const (
-	idle   pressure = false
-	loaded pressure = true // one busy loop for each core, beside everything else
-)
-
-// crash is what a client saw of one node's crash.
+// crash is what a client saw of one node's crash, or of a planned move.
 type crash struct {
 	gap       time.Duration // longest time without an answer
+	announced time.Duration // from the crash until another station announced the address; 0 if none was seen
 	unsettled time.Duration // from the crash to the last request that failed
 	settled   bool          // requests had stopped to fail when the wait ended
 	failed    int
 	asked     int
+	failures  []string // the first few, with their time from the crash on
 }
 
 // failover crashes the node that announces the address while a client opens a new connection each 10 ms.
-func failover(p pressure) func(context.Context, *env) (figure, error) {
+func failover(p pressure) measure {
 	return func(ctx context.Context, e *env) (figure, error) {
-		var err error
-		if p == loaded {
-			var free func()
-			if free, err = e.press(); err != nil {
-				return figure{}, err
-			}
-			defer free()
-		}
-		crashes, err := e.crashRuns(ctx, p, 10)
+		crashes, err := e.crashRuns(ctx, p)
 		if err != nil {
 			return figure{}, err
 		}
-		var gaps, failed []float64
+		var gaps, announced, failed []float64
 		for _, one := range crashes {
 			gaps, failed = append(gaps, milliseconds(one.gap)), append(failed, float64(one.failed))
+			announced = append(announced, milliseconds(one.announced))
 		}
-		f := summarize("ms", gaps, true).with("nodes", e.nodes).with("loaded", bool(p)).with("failed_median", quantile(failed, 0.5))
-		return f, nil
+		f := summarize("ms", gaps, true).with("nodes", e.nodes).with("loaded", bool(p)).with("p90", quantile(gaps, 0.9))
+		return f.with("announced_median_ms", quantile(announced, 0.5)).with("failed_median", quantile(failed, 0.5)), nil
 	}
 }
 
 // recovery tells of the same crashes when the last request failed: also those count that went to endpoints on the node.
-func recovery(ctx context.Context, e *env) (figure, error) {
-	crashes, err := e.crashRuns(ctx, idle, 10)
-	if err != nil {
-		return figure{}, err
-	}
-	var took []float64
-	unsettled := 0
-	for _, one := range crashes {
-		took = append(took, milliseconds(one.unsettled))
-		if !one.settled {
-			unsettled++
+func recovery(p pressure) measure {
+	return func(ctx context.Context, e *env) (figure, error) {
+		crashes, err := e.crashRuns(ctx, p)
+		if err != nil {
+			return figure{}, err
 		}
+		var took []float64
+		unsettled := 0
+		for _, one := range crashes {
+			took = append(took, milliseconds(one.unsettled))
+			if !one.settled {
+				unsettled++
+			}
+		}
+		f := summarize("ms", took, true).with("nodes", e.nodes).with("loaded", bool(p))
+		return f.with("never_settled", unsettled), nil
 	}
-	return summarize("ms", took, true).with("nodes", e.nodes).with("never_settled", unsettled), nil
 }
 
 // crashRuns crashes nodes, once for all benchmarks that look at the same runs.
-func (e *env) crashRuns(ctx context.Context, p pressure, own int) ([]crash, error) {
-	key := fmt.Sprint(p)
-	if known := e.crashes[key]; known != nil {
+func (e *env) crashRuns(ctx context.Context, p pressure) ([]crash, error) {
+	if known := e.crashes[p]; known != nil {
 		return known, nil
 	}
+	free, err := e.press(p)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	var all []crash
-	for i := range e.runsOr(own) {
+	for i := range e.runsOr(10) {
 		one, err := e.crashOwner(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("run %d: %w", i+1, err)
 		}
 		all = append(all, one)
-		e.say("run %d: %d ms without an answer, %d of %d requests failed, the last after %d ms", i+1,
-			one.gap.Milliseconds(), one.failed, one.asked, one.unsettled.Milliseconds())
+		e.say("run %d: %d ms without an answer, announced after %d ms, %d of %d requests failed, the last after %d ms", i+1,
+			one.gap.Milliseconds(), one.announced.Milliseconds(), one.failed, one.asked, one.unsettled.Milliseconds())
 	}
-	e.crashes[key] = all
+	e.crashes[p] = all
 	return all, nil
 }
 
@@ -107,7 +103,7 @@ func (e *env) crashOwner(ctx context.Context) (crash, error) {
 		return crash{}, err
 	}
 	watch := e.watchGap
-	if e.selected["l2_recovery"] {
+	if slices.ContainsFunc(e.selected, func(name string) bool { return strings.HasPrefix(name, "l2_recovery") }) {
 		watch = e.watchFault
 		if err := e.forgetDeath(ctx, owner); err != nil {
 			return crash{}, err
@@ -148,6 +144,11 @@ func (c *cluster) watchFault(ctx context.Context, fault func() error) (crash, er
 
 // observe probes the address from before a fault until over says that enough was seen.
 func (c *cluster) observe(ctx context.Context, fault func() error, over func(moment time.Time, seen lab.Attempts) bool) (crash, error) {
+	capture, err := c.lab.CaptureARP(lab.Client)
+	if err != nil {
+		return crash{}, err
+	}
+	defer capture.Stop()
 	probe, err := c.lab.ProbeHTTP(ctx, lab.Client, c.service.url(), lab.ProbeOptions{})
 	if err != nil {
 		return crash{}, err
@@ -169,9 +170,31 @@ func (c *cluster) observe(ctx context.Context, fault func() error, over func(mom
 	}
 	attempts := probe.Stop()
 	return crash{
-		gap: attempts.LongestGap(), unsettled: attempts.Unsettled(moment), settled: settled,
-		failed: attempts.Failures(), asked: len(attempts),
+		gap: attempts.LongestGap(), announced: c.firstAnnouncement(capture.Stop(), moment), unsettled: attempts.Unsettled(moment),
+		settled: settled, failed: attempts.Failures(), asked: len(attempts), failures: describeFailures(attempts, moment),
 	}, nil
+}
+
+// firstAnnouncement returns how long after the moment the address was first announced without being asked for.
+func (c *cluster) firstAnnouncement(seen []lab.ARPSeen, moment time.Time) time.Duration {
+	for _, packet := range seen {
+		if packet.SenderIP.String() == c.service.address && packet.Gratuitous() && packet.Time.After(moment) {
+			return packet.Time.Sub(moment)
+		}
+	}
+	return 0
+}
+
+// describeFailures tells of the first requests that failed.
+func describeFailures(attempts lab.Attempts, moment time.Time) []string {
+	const most = 5
+	var out []string
+	for _, one := range attempts {
+		if !one.OK && len(out) < most {
+			out = append(out, fmt.Sprintf("%+d ms: %s", one.Start.Sub(moment).Milliseconds(), one.Err))
+		}
+	}
+	return out
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

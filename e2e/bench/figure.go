@@ -22,7 +22,9 @@ type figure struct {
 	Median float64 `json:"median"`
 	Worst  float64 `json:"worst"`
 	Runs   int     `json:"runs"`
-	Load   float64 `json:"load"` // average of the last minute when the benchmark started
+	// Load and LoadAfter are the machine's load average of the last minute when the benchmark started and when it ended.
+	Load      float64 `json:"load"`
+	LoadAfter float64 `json:"load_after"`
 	// More holds what only this benchmark tells, by key. It follows the fields above, in order of the keys.
 	More map[string]any `json:"-"`
 }

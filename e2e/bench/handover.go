@@ -12,58 +12,79 @@ import (
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
-// handover ends the announcer that owns the address as a rolling update does, and counts the requests that fail.
-func handover(ctx context.Context, e *env) (figure, error) {
-	var failed, gaps []float64
-	asked, moved := 0, 0
-	runs := e.runsOr(10)
-	e.say("%d times SIGTERM to the announcer that owns the address", runs)
-	for i := range runs {
-		if err := e.awaitSteady(ctx); err != nil {
+// handover makes a planned move again and again, and counts the requests over new connections that fail, and which of the
+// connections that were held open break.
+func handover(m move, p pressure) measure {
+	return func(ctx context.Context, e *env) (figure, error) {
+		free, err := e.press(p)
+		if err != nil {
 			return figure{}, err
 		}
-		one, changed, err := e.restartOwner(ctx)
-		if err != nil {
-			return figure{}, fmt.Errorf("run %d: %w", i+1, err)
+		defer free()
+		var all []moved
+		for i := range e.runsOr(10) {
+			one, err := e.watchMove(ctx, m)
+			if err != nil {
+				return figure{}, fmt.Errorf("run %d: %w", i+1, err)
+			}
+			all = append(all, one)
+			e.say("run %d: %d of %d requests failed %q, longest gap %d ms, %d of %d kept connections broken, %d with their pod's node",
+				i+1, one.failed, one.asked, one.failures, one.gap.Milliseconds(), one.broken, keptCount, one.brokenThere)
 		}
-		e.say("run %d: %d of %d requests failed, longest gap %d ms", i+1, one.failed, one.asked, one.gap.Milliseconds())
-		failed, gaps, asked = append(failed, float64(one.failed)), append(gaps, milliseconds(one.gap)), asked+one.asked
-		if changed {
-			moved++
-		}
+		return summarizeMoves(all).with("nodes", e.nodes).with("loaded", bool(p)), nil
 	}
-	f := summarize("failed requests", failed, true).with("requests", asked).with("moved", moved)
-	return f.with("longest_gap_ms", quantile(gaps, 1)), nil
 }
 
-// restartOwner ends the owner's announcer, watches the clients, and starts it again. changed tells whether another node
-// announced the address then.
-func (e *env) restartOwner(ctx context.Context) (one crash, changed bool, err error) {
+// moved is what clients saw of one planned move.
+type moved struct {
+	crash
+	changed             bool // another node announced the address afterwards
+	broken, brokenThere int  // kept connections; of these those with a backend on the node that was moved from
+}
+
+func summarizeMoves(all []moved) figure {
+	var failed, gaps []float64
+	asked, changed, broken, there := 0, 0, 0, 0
+	for _, one := range all {
+		failed, gaps = append(failed, float64(one.failed)), append(gaps, milliseconds(one.gap))
+		asked, broken, there = asked+one.asked, broken+one.broken, there+one.brokenThere
+		if one.changed {
+			changed++
+		}
+	}
+	f := summarize("failed requests", failed, true).with("requests", asked).with("moved", changed)
+	return f.with("longest_gap_ms", quantile(gaps, 1)).with("kept", keptCount*len(all)).with("kept_broken", broken).
+		with("kept_broken_backend_on_node", there)
+}
+
+// watchMove makes the move once, watches the clients, and undoes it.
+func (e *env) watchMove(ctx context.Context, m move) (one moved, err error) {
+	if err := e.awaitSteady(ctx); err != nil {
+		return moved{}, err
+	}
 	owner, err := e.owner(ctx)
 	if err != nil {
-		return crash{}, false, err
+		return moved{}, err
 	}
-	one, err = e.watchFault(ctx, func() error {
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		defer cancel()
-		if err := e.lab.Announcer(owner).Terminate(ctx); err != nil {
-			return fmt.Errorf("announcer of %s: %w", owner, err)
-		}
-		return nil
-	})
+	kept, err := e.keepConnections(ctx)
 	if err != nil {
-		return crash{}, false, err
+		return moved{}, err
 	}
+	defer kept.stop()
+	if one.crash, err = e.watchFault(ctx, func() error { return m.make(ctx, e, owner) }); err != nil {
+		return moved{}, err
+	}
+	one.broken, one.brokenThere = kept.stop().broken(owner)
 	now, err := e.owner(ctx)
 	if err != nil {
-		return crash{}, false, err
+		return moved{}, err
 	}
-	_, err = e.lab.StartAnnouncer(ctx, owner)
-	return one, now != owner, err
+	one.changed = now != owner
+	return one, m.undo(ctx, e, owner)
 }
 
 // defaultWatch is how long falseTakeover watches when nothing else is asked for.
-const defaultWatch = 2 * time.Minute
+const defaultWatch = 10 * time.Minute
 
 // falseTakeover watches a cluster in which nothing fails while every core is loaded: each change of the owner is one too
 // many. The longest time without an answer is reported too.
@@ -71,7 +92,7 @@ func falseTakeover(ctx context.Context, e *env) (figure, error) {
 	if err := e.awaitSteady(ctx); err != nil {
 		return figure{}, err
 	}
-	free, err := e.press()
+	free, err := e.press(loaded)
 	if err != nil {
 		return figure{}, err
 	}
@@ -97,6 +118,7 @@ func falseTakeover(ctx context.Context, e *env) (figure, error) {
 	}
 	// The term grows with each change of owner, also with those that no watcher of the API server saw.
 	f := summarize("takeovers", []float64{float64(last.Status.Term - first.Status.Term)}, true).with("seconds", e.watch.Seconds())
+	f = f.with("nodes", e.nodes).with("loaded", true)
 	return f.with("failed", attempts.Failures()).with("requests", len(attempts)).
 		with("longest_gap_ms", milliseconds(attempts.LongestGap())), nil
 }

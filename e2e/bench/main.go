@@ -21,7 +21,7 @@ func main() {
 	list := flag.Bool("list", false, "print the names of the benchmarks and what they measure")
 	var o options
 	flag.IntVar(&o.runs, "runs", 0, "number of runs of each benchmark; 0: its own default")
-	flag.DurationVar(&o.watch, "watch", defaultWatch, "how long l2_false_takeover watches")
+	flag.DurationVar(&o.watch, "watch", defaultWatch, "how long the benchmarks of false takeovers watch")
 	flag.StringVar(&o.logs, "logs", "", "directory that receives the logs of all processes")
 	flag.Parse()
 	if err := start(context.Background(), *run, *list, o); err != nil {

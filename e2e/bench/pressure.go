@@ -10,8 +10,20 @@ import (
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
-// press loads every core of the machine with a busy loop in a process of its own, until the returned function is called.
-func (e *env) press() (free func(), err error) {
+// pressure is what else the machine does.
+type pressure bool
+
+const (
+	idle   pressure = false
+	loaded pressure = true // one busy loop for each core, beside everything else
+)
+
+// press loads every core of the machine with a busy loop in a process of its own, until the returned function is called;
+// or does nothing, for idle.
+func (e *env) press(p pressure) (free func(), err error) {
+	if p == idle {
+		return func() {}, nil
+	}
 	e.say("loading %d cores", runtime.NumCPU())
 	var loops []*lab.Process
 	free = func() {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,30 +32,23 @@ type benchmark struct {
 	name, about string
 	lab         need
 	onRequest   bool // takes so long that it runs only when its name is given
-	run         func(ctx context.Context, e *env) (figure, error)
+	run         measure
 }
+
+// measure is what a benchmark does.
+type measure func(ctx context.Context, e *env) (figure, error)
 
 // benchmarks returns all there are. Those that need the same lab stand together, and share it.
 func benchmarks() []benchmark {
-	control, segment3, segment9 := need{nodes: 3}, need{nodes: 3, backends: true}, need{nodes: 9, backends: true}
-	return []benchmark{
+	control := need{nodes: 3}
+	return append([]benchmark{
 		{name: "ipam_claim", about: "allocate and release in the in-memory index, by size of the pool", run: ipamClaim},
 		{name: "ipam_million", about: "1,000,000 allocations out of a /8", run: ipamMillion},
 		{name: "allocate_idle", about: "Service created to address in its status, one at a time", lab: control, run: allocateIdle},
 		{name: "allocate_burst", about: "500 Services created at once", lab: control, run: burst(500, 5)},
 		{name: "allocate_burst_1000", about: "1,000 Services created at once", lab: control, run: burst(1000, 3)},
 		{name: "allocate_burst_5000", about: "5,000 Services created at once", lab: control, onRequest: true, run: burst(5000, 3)},
-		{name: "l2_failover", about: "node crash: longest time without an answer", lab: segment3, run: failover(idle)},
-		{name: "l2_recovery", about: "node crash: time until no request fails", lab: segment3, run: recovery},
-		{name: "l2_handover", about: "SIGTERM of the announcer: requests that failed", lab: segment3, run: handover},
-		{name: "l2_failover_loaded", about: "node crash with all cores loaded", lab: segment3, run: failover(loaded)},
-		{name: "l2_false_takeover", about: "takeovers nobody asked for, all cores loaded", lab: segment3, run: falseTakeover},
-		{name: "l2_failover_9", about: "node crash with 9 nodes", lab: segment9, run: failover(idle)},
-		{name: "l2_failover_9_loaded", about: "node crash with 9 nodes, all cores loaded", lab: segment9, run: failover(loaded)},
-		{name: "keepalived_1s", about: "reference: keepalived with adverts each second", lab: need{nodes: 3, backends: true, bare: true}, run: keepalived("1")},
-		{name: "keepalived_100ms", about: "reference: keepalived with adverts each 100 ms", lab: need{nodes: 3, backends: true, bare: true}, run: keepalived("0.1")},
-		{name: "l2_arp", about: "10,000 addresses on one node: ARP replies, CPU, memory", lab: need{nodes: 1, bare: true}, run: manyAddresses},
-	}
+	}, layer2()...)
 }
 
 // printList writes the names of all benchmarks and what they measure.
@@ -64,7 +58,7 @@ func printList(out io.Writer) error {
 		if b.onRequest {
 			about += " (on request)"
 		}
-		if _, err := fmt.Fprintf(out, "%-22s %s\n", b.name, about); err != nil {
+		if _, err := fmt.Fprintf(out, "%-30s %s\n", b.name, about); err != nil {
 			return err
 		}
 	}
@@ -89,7 +83,7 @@ type env struct {
 	options
 	*cluster        // nil for a benchmark without a lab
 	name     string // of the benchmark
-	selected map[string]bool
+	selected []string
 }
 
 // say tells on standard error what the benchmark does.
@@ -97,38 +91,61 @@ func (e *env) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", e.name, fmt.Sprintf(format, args...))
 }
 
-// runAll runs the benchmarks and prints a line for each as soon as it is there. The first error ends it.
+// runAll runs the benchmarks and prints a line for each as soon as it is there. One that fails leaves the others, which get
+// a lab of their own; the error names all that failed.
 func runAll(ctx context.Context, chosen []benchmark, o options, out io.Writer) error {
-	selected := map[string]bool{}
+	var selected []string
 	for _, b := range chosen {
-		selected[b.name] = true
+		selected = append(selected, b.name)
 	}
 	var shared *cluster
 	defer func() { shared.stop() }()
+	var failed []error
 	for _, b := range chosen {
 		e := &env{options: o, name: b.name, selected: selected}
-		if b.lab.nodes > 0 {
-			if shared == nil || shared.need != b.lab {
-				shared.stop()
-				var err error
-				if shared, err = startCluster(ctx, b.lab, o, e.say); err != nil {
-					return fmt.Errorf("%s: %w", b.name, err)
-				}
-			}
-			e.cluster = shared
+		var err error
+		if shared, err = e.prepare(ctx, b.lab, shared); err == nil {
+			err = e.runOne(ctx, b, out)
 		}
-		load, err := loadAverage()
 		if err != nil {
-			return err
-		}
-		f, err := b.run(ctx, e)
-		if err != nil {
-			return fmt.Errorf("%s: %w", b.name, err)
-		}
-		f.Name, f.Load = b.name, load
-		if err := f.print(out); err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("%s: %w", b.name, err))
+			e.say("failed: %v", err)
+			shared.stop()
+			shared = nil
 		}
 	}
-	return nil
+	return errors.Join(failed...)
+}
+
+// prepare brings up the lab that a benchmark needs, unless the shared one is such, which it stops otherwise.
+func (e *env) prepare(ctx context.Context, n need, shared *cluster) (*cluster, error) {
+	if n.nodes == 0 {
+		return shared, nil
+	}
+	if shared == nil || shared.need != n {
+		shared.stop()
+		var err error
+		if shared, err = startCluster(ctx, n, e.options, e.say); err != nil {
+			return nil, err
+		}
+	}
+	e.cluster = shared
+	return shared, nil
+}
+
+// runOne runs a benchmark and prints its line.
+func (e *env) runOne(ctx context.Context, b benchmark, out io.Writer) error {
+	load, err := loadAverage()
+	if err != nil {
+		return err
+	}
+	f, err := b.run(ctx, e)
+	if err != nil {
+		return err
+	}
+	f.Name, f.Load = b.name, load
+	if f.LoadAfter, err = loadAverage(); err != nil {
+		return err
+	}
+	return f.print(out)
 }

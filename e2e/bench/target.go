@@ -29,21 +29,19 @@ func (t *target) url() string { return "http://" + t.address + "/" }
 
 // startBackends starts a pod on each node, and unless the cluster is bare a LoadBalancer Service before them.
 func (c *cluster) startBackends(ctx context.Context) error {
-	labels := map[string]string{"app": "web"}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: webNamespace}}
 	if _, err := c.kube.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("creating namespace %s: %w", webNamespace, err)
 	}
 	for _, node := range c.lab.Nodes() {
-		pod := lab.PodSpec{Namespace: webNamespace, Name: "web-" + node, Node: node, Labels: labels}
-		if _, err := c.lab.StartPod(ctx, pod); err != nil {
+		if err := c.startBackend(ctx, node); err != nil {
 			return err
 		}
 	}
 	wanted := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: webNamespace, Name: "web"},
 		Spec: corev1.ServiceSpec{
-			Selector: labels, Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
+			Selector: webLabels(), Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
 		},
 	}
 	pool := c.lab.Pool4()
