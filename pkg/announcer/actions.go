@@ -85,6 +85,7 @@ func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 	ad.claim.announcing, ad.claim.since = true, a.now()
 	ad.contested, ad.fought = "", ""
 	a.announcing++
+	a.metrics.owner.WithLabelValues(ad.addr.String()).Set(1)
 	a.answer(ctx, ad)
 	level := 0
 	if cause == ownership.CauseInitial {
@@ -93,6 +94,9 @@ func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 	klog.FromContext(ctx).V(level).Info("Announcing address", "address", ad.addr, "virtualIP", ad.name,
 		"cause", cause, "previousNode", ad.claim.before, "term", ad.claim.term)
 	a.status.say(ad.name, a.facts(ad), 0)
+	if ad.decision.fallback {
+		a.events.fallback(ad.vip, fallbackText(a.self, ad))
+	}
 	if cause != ownership.CauseInitial {
 		a.flusher.takenOver(ad.addr, ad.vip.Spec.Services)
 		a.events.takeover(ad.vip, takeoverText(a.self, ad, cause))
@@ -111,6 +115,12 @@ func takeoverText(self string, ad *address, cause ownership.Cause) string {
 	}
 }
 
+func fallbackText(self string, ad *address) string {
+	return fmt.Sprintf("no interface of node %s has a subnet with %s: it is announced on the one with the default route, where neighbours "+
+		"find it only if their own configuration puts it on the link; name the interfaces in the pool's spec.announce[].l2.interfaces, or "+
+		"choose another pool", self, ad.addr)
+}
+
 // withdraw stops answering for an address.
 func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
 	a.metrics.withdrawals.WithLabelValues(string(act.Cause)).Inc()
@@ -121,6 +131,7 @@ func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
 	}
 	if ad.claim.announcing {
 		a.announcing--
+		a.metrics.owner.DeleteLabelValues(ad.addr.String())
 	}
 	if ad.claim.stopProbe != nil {
 		ad.claim.stopProbe()

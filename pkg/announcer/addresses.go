@@ -52,7 +52,9 @@ func (a *agent) lookAtObjects(ctx context.Context) {
 			}
 			a.decideAbout(ctx, ad)
 			if ad.decision.configured {
-				configured = append(configured, ownership.Address{Address: ad.addr, Candidates: vip.Spec.Candidates, Epoch: vip.Spec.Epoch})
+				configured = append(configured, ownership.Address{
+					Address: ad.addr, Candidates: vip.Spec.Candidates, Epoch: vip.Spec.Epoch, Term: uint64(max(0, vip.Status.Term)),
+				})
 			} else {
 				removed = append(removed, ad.addr)
 			}
@@ -136,11 +138,11 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	if d.reason != old.reason && d.reason != "" {
 		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
 	}
-	if d.fallback && !old.fallback {
-		klog.FromContext(ctx).V(2).Info("No interface has a subnet with the address, using the one with the default route", "address", ad.addr)
-	}
 	if ad.claim.announcing && !equalGlobs(d.interfaces, old.interfaces) {
 		a.answer(ctx, ad)
+	}
+	if ad.claim.announcing && d.fallback && !old.fallback {
+		a.events.fallback(ad.vip, fallbackText(a.self, ad))
 	}
 	if !equalGates(ad, d) {
 		a.gateChanged[ad.addr] = ad

@@ -158,6 +158,20 @@ func (a *agent) hear(ctx context.Context, ev membership.Event) {
 		} else {
 			a.hosts.back(ev.Member.Name)
 		}
+		before := a.announcing
 		a.countMembers(ctx)
+		if ev.Kind == membership.Failed {
+			a.measure(ev, a.announcing > before)
+		}
+	}
+}
+
+// measure takes note of what the failure of a member took to notice and, if it made this node take over, to answer.
+func (a *agent) measure(ev membership.Event, tookOver bool) {
+	if ev.Silence > 0 {
+		a.metrics.detection.Observe(ev.Silence.Seconds())
+	}
+	if tookOver {
+		a.metrics.takeoverDelay.Observe(a.now().Sub(ev.At).Seconds())
 	}
 }

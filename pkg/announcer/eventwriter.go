@@ -6,6 +6,7 @@ import (
 	"context"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/flowcontrol"
@@ -21,8 +22,11 @@ const (
 	eventBurst      = 25
 )
 
-// eventWriter writes Kubernetes events on VirtualIPs. First announcements have none: their status says it, and events
-// cost as much as the status does.
+// reasonFallback of the event that an address is announced where nothing says that it belongs.
+const reasonFallback = "NoSubnetForAddress"
+
+// eventWriter writes Kubernetes events on VirtualIPs and on the Services that use them. First announcements have none:
+// their status says it, and events cost as much as the status does.
 type eventWriter struct {
 	recorder record.EventRecorder
 	pace     flowcontrol.RateLimiter
@@ -41,12 +45,26 @@ func (w *eventWriter) conflict(vip *v1alpha1.VirtualIP, text string) {
 	w.write(vip, corev1.EventTypeWarning, reasonInUse, text)
 }
 
+// fallback warns that an address is announced on the interface with the default route.
+func (w *eventWriter) fallback(vip *v1alpha1.VirtualIP, text string) {
+	w.write(vip, corev1.EventTypeWarning, reasonFallback, text)
+}
+
 func (w *eventWriter) write(vip *v1alpha1.VirtualIP, kind, reason, text string) {
+	w.record(vip, kind, reason, text)
+	for _, s := range vip.Spec.Services {
+		w.record(&corev1.ObjectReference{
+			APIVersion: corev1.SchemeGroupVersion.Version, Kind: "Service", Namespace: s.Namespace, Name: s.Name, UID: s.UID,
+		}, kind, reason, text)
+	}
+}
+
+func (w *eventWriter) record(about runtime.Object, kind, reason, text string) {
 	if !w.pace.TryAccept() {
 		w.metrics.eventsDropped.Inc()
 		return
 	}
-	w.recorder.Event(vip, kind, reason, text)
+	w.recorder.Event(about, kind, reason, text)
 }
 
 // startEvents makes a recorder whose events are written until ctx is done.
