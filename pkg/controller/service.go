@@ -131,7 +131,7 @@ func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error 
 	if err != nil {
 		return fmt.Errorf("reading VirtualIP %s: %w", name, err)
 	}
-	if vip.Spec.ReservedFor == nil {
+	if vip.Spec.ReservedFor == nil || vip.Spec.ReservedFor.Until == nil {
 		return nil
 	}
 	if left := time.Until(vip.Spec.ReservedFor.Until.Time); left > 0 {

@@ -154,7 +154,7 @@ func TestBookTellsReservationsFromClaims(t *testing.T) {
 	b := newBook()
 	b.observe(claimed("10.0.0.1", func(vip *v1alpha1.VirtualIP) {
 		vip.Spec.Services = nil
-		vip.Spec.ReservedFor = &v1alpha1.ReservedFor{Namespace: "ns", Name: "a", Until: metav1.NewTime(now.Add(time.Minute))}
+		vip.Spec.ReservedFor = &v1alpha1.ReservedFor{Namespace: "ns", Name: "a", Until: new(metav1.NewTime(now.Add(time.Minute)))}
 	}))
 	if claims, kept := b.claimedBy("ns/a"), b.reservedFor("ns/a", now); len(claims) != 0 || len(kept) != 1 {
 		t.Errorf("claims %v, reservations %v", claims, kept)

@@ -48,7 +48,10 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
 		owner := Key(reserved.Namespace, reserved.Name)
-		if owner != Key(service.Namespace, service.Name) && time.Now().Before(reserved.Until.Time) {
+		if owner != Key(service.Namespace, service.Name) && time.Now().Before(reservedUntil(reserved)) {
+			if reserved.Until == nil {
+				return fmt.Errorf("%w: kept for %s, which was deleted", ipam.ErrAddressInUse, owner)
+			}
 			return fmt.Errorf("%w: kept for %s, deleted a moment ago, until %s",
 				ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
 		}
@@ -168,7 +171,7 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 		now.Spec.Candidates = nil
 		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
 			now.Spec.ReservedFor = &v1alpha1.ReservedFor{
-				Namespace: left.Namespace, Name: left.Name, Until: metav1.NewTime(time.Now().Add(keepFor)),
+				Namespace: left.Namespace, Name: left.Name, Until: new(metav1.NewTime(time.Now().Add(keepFor))),
 			}
 		}
 		return nil

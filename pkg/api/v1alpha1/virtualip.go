@@ -91,7 +91,7 @@ type VirtualIPSpec struct {
 	Services []ServiceClaim `json:"services,omitempty"`
 
 	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
-	// releaseDelay says. Set only while services is empty.
+	// releaseDelay or the Service's preserveOnDelete says. Set only while services is empty.
 	//
 	// +optional
 	ReservedFor *ReservedFor `json:"reservedFor,omitempty"`
@@ -144,8 +144,10 @@ type ReservedFor struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
-	// +required
-	Until metav1.Time `json:"until"`
+	// until when; without it, until the VirtualIP is deleted by hand.
+	//
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
 }
 
 // Sharing lets several Services use one address on different ports.
@@ -197,6 +199,45 @@ type ServiceClaim struct {
 	//
 	// +optional
 	AccessControl *AccessControl `json:"accessControl,omitempty"`
+
+	// settings are what the Service asks of the address as a whole, by the names of its annotations without prefix
+	// (announce, nodes, zones ...). Services that share the address agree on each; announce and candidates of the
+	// VirtualIP follow from them.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Settings map[string]string `json:"settings,omitempty"`
+
+	// displayName is for people; nothing finds an address by it.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	DisplayName string `json:"displayName,omitempty"`
+
+	// tags are for people and their inventories.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Tags map[string]string `json:"tags,omitempty"`
+
+	// deleteProtection refuses the deletion of the VirtualIP by anybody but the cloud controller manager.
+	//
+	// +optional
+	DeleteProtection bool `json:"deleteProtection,omitempty"`
+
+	// preserveOnDelete keeps the address for a Service of this namespace and name when the Service is deleted, until the
+	// VirtualIP is deleted by hand.
+	//
+	// +optional
+	PreserveOnDelete bool `json:"preserveOnDelete,omitempty"`
+
+	// drainTimeoutSeconds is how long a draining node goes on serving the address to clients whose routers have no other
+	// way yet, before it withdraws its route.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 }
 
 // HealthCheckType is what a probe speaks.

@@ -13,9 +13,10 @@ import (
 //
 // ReservedFor names who gets a released address back, and until when.
 type ReservedForApplyConfiguration struct {
-	Namespace *string  `json:"namespace,omitempty"`
-	Name      *string  `json:"name,omitempty"`
-	Until     *v1.Time `json:"until,omitempty"`
+	Namespace *string `json:"namespace,omitempty"`
+	Name      *string `json:"name,omitempty"`
+	// until when; without it, until the VirtualIP is deleted by hand.
+	Until *v1.Time `json:"until,omitempty"`
 }
 
 // ReservedForApplyConfiguration constructs a declarative configuration of the ReservedFor type for use with

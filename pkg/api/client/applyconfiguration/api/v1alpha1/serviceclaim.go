@@ -28,6 +28,22 @@ type ServiceClaimApplyConfiguration struct {
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
 	// accessControl says which clients reach the Service at this address. Default: all.
 	AccessControl *AccessControlApplyConfiguration `json:"accessControl,omitempty"`
+	// settings are what the Service asks of the address as a whole, by the names of its annotations without prefix
+	// (announce, nodes, zones ...). Services that share the address agree on each; announce and candidates of the
+	// VirtualIP follow from them.
+	Settings map[string]string `json:"settings,omitempty"`
+	// displayName is for people; nothing finds an address by it.
+	DisplayName *string `json:"displayName,omitempty"`
+	// tags are for people and their inventories.
+	Tags map[string]string `json:"tags,omitempty"`
+	// deleteProtection refuses the deletion of the VirtualIP by anybody but the cloud controller manager.
+	DeleteProtection *bool `json:"deleteProtection,omitempty"`
+	// preserveOnDelete keeps the address for a Service of this namespace and name when the Service is deleted, until the
+	// VirtualIP is deleted by hand.
+	PreserveOnDelete *bool `json:"preserveOnDelete,omitempty"`
+	// drainTimeoutSeconds is how long a draining node goes on serving the address to clients whose routers have no other
+	// way yet, before it withdraws its route.
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
 }
 
 // ServiceClaimApplyConfiguration constructs a declarative configuration of the ServiceClaim type for use with
@@ -112,5 +128,65 @@ func (b *ServiceClaimApplyConfiguration) WithHealthCheck(value *HealthCheckApply
 // If called multiple times, the AccessControl field is set to the value of the last call.
 func (b *ServiceClaimApplyConfiguration) WithAccessControl(value *AccessControlApplyConfiguration) *ServiceClaimApplyConfiguration {
 	b.AccessControl = value
+	return b
+}
+
+// WithSettings puts the entries into the Settings field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Settings field,
+// overwriting an existing map entries in Settings field with the same key.
+func (b *ServiceClaimApplyConfiguration) WithSettings(entries map[string]string) *ServiceClaimApplyConfiguration {
+	if b.Settings == nil && len(entries) > 0 {
+		b.Settings = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.Settings[k] = v
+	}
+	return b
+}
+
+// WithDisplayName sets the DisplayName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DisplayName field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithDisplayName(value string) *ServiceClaimApplyConfiguration {
+	b.DisplayName = &value
+	return b
+}
+
+// WithTags puts the entries into the Tags field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Tags field,
+// overwriting an existing map entries in Tags field with the same key.
+func (b *ServiceClaimApplyConfiguration) WithTags(entries map[string]string) *ServiceClaimApplyConfiguration {
+	if b.Tags == nil && len(entries) > 0 {
+		b.Tags = make(map[string]string, len(entries))
+	}
+	for k, v := range entries {
+		b.Tags[k] = v
+	}
+	return b
+}
+
+// WithDeleteProtection sets the DeleteProtection field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DeleteProtection field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithDeleteProtection(value bool) *ServiceClaimApplyConfiguration {
+	b.DeleteProtection = &value
+	return b
+}
+
+// WithPreserveOnDelete sets the PreserveOnDelete field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PreserveOnDelete field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithPreserveOnDelete(value bool) *ServiceClaimApplyConfiguration {
+	b.PreserveOnDelete = &value
+	return b
+}
+
+// WithDrainTimeoutSeconds sets the DrainTimeoutSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DrainTimeoutSeconds field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithDrainTimeoutSeconds(value int32) *ServiceClaimApplyConfiguration {
+	b.DrainTimeoutSeconds = &value
 	return b
 }

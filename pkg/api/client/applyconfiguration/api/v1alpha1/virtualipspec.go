@@ -25,7 +25,7 @@ type VirtualIPSpecApplyConfiguration struct {
 	// services that use the address, in the order in which they claimed it.
 	Services []ServiceClaimApplyConfiguration `json:"services,omitempty"`
 	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
-	// releaseDelay says. Set only while services is empty.
+	// releaseDelay or the Service's preserveOnDelete says. Set only while services is empty.
 	ReservedFor *ReservedForApplyConfiguration `json:"reservedFor,omitempty"`
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	Announce []AnnouncementApplyConfiguration `json:"announce,omitempty"`
