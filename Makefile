@@ -11,6 +11,11 @@ FUZZTIME ?= 20s
 RUN      ?= .
 KEEP     ?=
 
+# Of container images. The time is that of the commit, so that the same sources give the same images.
+TAG       ?= dev
+PLATFORMS ?= linux/amd64,linux/arm64
+CREATED   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
 # Packages of ./e2e start labs, which share the machine: one after the other.
 E2E  := ./e2e/...
 UNIT := ./cmd/... ./pkg/... ./provider/...
@@ -24,8 +29,8 @@ build: ## Build the programs into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: images
-images: build ## Build the container images, with docker or podman
-	.ci/images dev
+images: ## Build the container images into bin/images/, for all of PLATFORMS
+	$(GO) run ./e2e/images/cmd/images -tag $(TAG) -version $(VERSION) -platforms $(PLATFORMS) -created $(CREATED)
 
 .PHONY: demo
 demo: packages ## Show it at work in a lab; KEEP=1 leaves the lab running
@@ -64,8 +69,8 @@ fuzz: ## Run every fuzz test for FUZZTIME (20s)
 lint: ## Check the code, the scripts and the format
 	$(GO) vet ./...
 	$(LINT) run -c .ci/golangci.yml ./...
-	@for script in .ci/fuzz .ci/generate .ci/images .ci/packages .ci/run .ci/verify; do bash -n $$script; done
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/fuzz .ci/generate .ci/images .ci/packages .ci/run .ci/verify; fi
+	@for script in .ci/fuzz .ci/generate .ci/packages .ci/run .ci/verify; do bash -n $$script; done
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/fuzz .ci/generate .ci/packages .ci/run .ci/verify; fi
 
 .PHONY: format
 format: ## Write the code in its format
