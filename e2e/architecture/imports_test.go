@@ -46,12 +46,12 @@ func rules() []rule {
 			reason:   "API types have no behaviour: whoever uses the API takes in nothing else",
 		},
 		{
-			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health"},
-			never:    []string{"k8s.io/...", "sigs.k8s.io/...", "./pkg/api/..."}, except: []string{"k8s.io/klog/..."},
+			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health", "./pkg/access"},
+			never:    []string{"k8s.io/...", "sigs.k8s.io/...", "./pkg/api/..."}, except: []string{"k8s.io/klog/...", "sigs.k8s.io/knftables"},
 			reason: "protocols know nothing of Kubernetes: they can be tested on a wire and used without a cluster",
 		},
 		{
-			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health"}, never: []string{"./pkg/announcer/...", "./pkg/ownership"},
+			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health", "./pkg/access"}, never: []string{"./pkg/announcer/...", "./pkg/ownership"},
 			reason: "protocols do what they are told: they do not know who decides",
 		},
 		{
@@ -67,7 +67,8 @@ func rules() []rule {
 			packages: []string{"./pkg/controller", "./pkg/loadbalancer", "./provider"},
 			never: []string{
 				"github.com/mdlayher/...", "github.com/hashicorp/memberlist", "github.com/vishvananda/...", "github.com/osrg/...",
-				"./pkg/l2", "./pkg/bgp", "./pkg/membership", "./pkg/announcer/...",
+				"sigs.k8s.io/knftables",
+				"./pkg/l2", "./pkg/bgp", "./pkg/membership", "./pkg/health", "./pkg/access", "./pkg/announcer/...",
 			},
 			reason: "the controller speaks to the API server only; what is on the wire is the announcers'",
 		},
