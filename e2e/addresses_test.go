@@ -177,20 +177,6 @@ func TestServiceThatIsNoLoadBalancerAnyMoreGivesItsAddressBack(t *testing.T) {
 	s.awaitAddresses("a")
 }
 
-func TestServiceOfAnotherClassIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	s := newSpace(t, sharedCloud(t))
-	s.pool("p", []string{span(s.v4(10), s.v4(20))})
-	class := "example.com/other"
-	s.service("a", func(service *corev1.Service) { service.Spec.LoadBalancerClass = &class })
-	s.service("b")
-	s.awaitAddresses("b", s.v4(10))
-	other, err := s.Client().CoreV1().Services(s.namespace).Get(t.Context(), "a", metav1.GetOptions{})
-	if err != nil || len(other.Finalizers) > 0 || len(other.Status.LoadBalancer.Ingress) > 0 {
-		t.Errorf("finalizers %v, status %+v, %v", other.Finalizers, other.Status.LoadBalancer, err)
-	}
-}
-
 func TestPortsOfALiveServiceFollow(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t, sharedCloud(t))

@@ -11,9 +11,11 @@ import (
 	cloudprovider "k8s.io/cloud-provider"
 	"k8s.io/cloud-provider/app"
 	appconfig "k8s.io/cloud-provider/app/config"
+	servicecontroller "k8s.io/cloud-provider/controllers/service"
 	"k8s.io/cloud-provider/names"
 	"k8s.io/cloud-provider/options"
 	cliflag "k8s.io/component-base/cli/flag"
+	"k8s.io/component-base/featuregate"
 	genericcontrollermanager "k8s.io/controller-manager/app"
 	genericcontroller "k8s.io/controller-manager/controller"
 	"k8s.io/klog/v2"
@@ -77,9 +79,18 @@ func newCloud(config *appconfig.CompletedConfig) cloudprovider.Interface {
 	return cloud
 }
 
-// constructors returns the stock controllers and our own.
+// constructors returns the stock controllers, of which the service controller sees no Service that is somebody else's,
+// and our own.
 func constructors() map[string]app.ControllerInitFuncConstructor {
 	all := maps.Clone(app.DefaultInitFuncConstructors)
+	all[names.ServiceLBController] = app.ControllerInitFuncConstructor{
+		InitContext: all[names.ServiceLBController].InitContext,
+		Constructor: func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
+			return func(ctx context.Context, shared genericcontrollermanager.ControllerContext) (genericcontroller.Interface, bool, error) {
+				return startServiceController(ctx, init, shared, config, cloud)
+			}
+		},
+	}
 	all[controller.Name] = app.ControllerInitFuncConstructor{
 		InitContext: app.ControllerInitContext{ClientName: controller.Name},
 		Constructor: func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
@@ -105,8 +116,27 @@ func startController(ctx context.Context, init app.ControllerInitContext, config
 		Namespace: own.Config().Namespace,
 		Events:    config.EventRecorder,
 
+		Classless: genericcontrollermanager.IsControllerEnabled(
+			names.ServiceLBController, app.ControllersDisabledByDefault, config.ComponentConfig.Generic.Controllers),
 		MarkDeadNodes: own.Config().Nodes.DeadNodeEndpoints == cloudconfig.DeadNodeMarkNotReady,
 	})
 	go c.Run(ctx)
 	return c, true, nil
+}
+
+// startServiceController starts the stock service controller as the application does, but for what it sees.
+func startServiceController(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) (genericcontroller.Interface, bool, error) {
+	own, ok := cloud.(*provider.Cloud)
+	if !ok {
+		return nil, false, fmt.Errorf("controller %s runs over the provider %s only", names.ServiceLBController, provider.Name)
+	}
+	informers := config.SharedInformers.Core().V1()
+	stock, err := servicecontroller.New(cloud, config.ClientBuilder.ClientOrDie(init.ClientName),
+		controller.ForStock(informers.Services(), own.Balancers()), informers.Nodes(),
+		config.ComponentConfig.KubeCloudShared.ClusterName, featuregate.NewFeatureGate())
+	if err != nil {
+		return nil, false, fmt.Errorf("making the service controller: %w", err)
+	}
+	go stock.Run(ctx, int(config.ComponentConfig.ServiceController.ConcurrentServiceSyncs), shared.ControllerManagerMetrics)
+	return nil, true, nil
 }

@@ -36,6 +36,8 @@ type Config struct {
 	Informers informers.SharedInformerFactory
 	// Namespace holds the Secret with the gossip key.
 	Namespace string
+	// Classless tells that this process runs the stock service controller, and so serves Services without a class too.
+	Classless bool
 	// MarkDeadNodes takes the pods of nodes out of service that a majority of announcers has lost.
 	MarkDeadNodes bool
 	Events        record.EventRecorder

@@ -213,7 +213,7 @@ func (c *Controller) isBackend(pod *corev1.Pod) bool {
 	}
 	for _, service := range services {
 		selects := len(service.Spec.Selector) > 0 && labels.SelectorFromSet(service.Spec.Selector).Matches(labels.Set(pod.Labels))
-		if selects && managed(service) {
+		if selects && c.managed(service) {
 			return true
 		}
 	}

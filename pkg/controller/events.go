@@ -33,14 +33,14 @@ func (c *Controller) addAfter(kind kind, name string, delay time.Duration) {
 
 func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), settle) },
+		AddFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), c.delay(obj.(*corev1.Service))) },
 		UpdateFunc: func(before, now any) {
 			was, is := before.(*corev1.Service), now.(*corev1.Service)
 			switch {
-			case lostAddress(was, is), !apiequality.Semantic.DeepEqual(was.Labels, is.Labels):
+			case c.managed(is) && lostAddress(was, is), !apiequality.Semantic.DeepEqual(was.Labels, is.Labels):
 				c.add(serviceKind, keyOf(is)) // the stock controller does not look at these
 			case was.ResourceVersion != is.ResourceVersion:
-				c.addAfter(serviceKind, keyOf(is), settle)
+				c.addAfter(serviceKind, keyOf(is), min(c.delay(was), c.delay(is)))
 			}
 		},
 		DeleteFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), settle) },
@@ -49,7 +49,7 @@ func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 
 // lostAddress tells whether somebody took addresses out of a Service's status.
 func lostAddress(was, is *corev1.Service) bool {
-	return len(is.Status.LoadBalancer.Ingress) < len(was.Status.LoadBalancer.Ingress) && managed(is)
+	return len(is.Status.LoadBalancer.Ingress) < len(was.Status.LoadBalancer.Ingress)
 }
 
 func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
@@ -104,7 +104,7 @@ func (c *Controller) addAll() {
 		return // a lister of a cache does not fail
 	}
 	for _, service := range services {
-		if managed(service) {
+		if c.managed(service) {
 			c.add(serviceKind, keyOf(service))
 		}
 	}
@@ -185,7 +185,7 @@ func (c *Controller) endpointSliceHandlers() cache.ResourceEventHandler {
 		}
 		name := slice.Labels[discoveryv1.LabelServiceName]
 		service, err := c.config.Informers.Core().V1().Services().Lister().Services(slice.Namespace).Get(name)
-		if err == nil && managed(service) && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
+		if err == nil && c.managed(service) && service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal {
 			c.add(serviceKind, keyOf(service))
 		}
 	}

@@ -29,7 +29,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	c := New(Config{
 		Balancers: balancers, Kube: kube, Client: objects, Objects: own.Fairlead().V1alpha1(), Informers: core,
-		Namespace: "fairlead-system", Events: record.NewFakeRecorder(10), MarkDeadNodes: true,
+		Namespace: "fairlead-system", Events: record.NewFakeRecorder(10), Classless: true, MarkDeadNodes: true,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	core.Start(ctx.Done())

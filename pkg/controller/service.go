@@ -20,14 +20,10 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// managed tells whether a Service is one for the stock service controller, and so for this one.
-func managed(service *corev1.Service) bool {
-	return service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.Spec.LoadBalancerClass == nil &&
-		service.DeletionTimestamp == nil
-}
-
 // reconcileService makes a Service's VirtualIPs and its status what they should be. A Service without the finalizer is
-// left to the stock controller, which sets it: a claim made before could outlive the Service.
+// left to the stock controller, which sets it: a claim made before could outlive the Service. One of our own class gets
+// the finalizer together with its status, so that a Service without addresses has none; should the Service be deleted in
+// between, its claims are orphans, which are released too.
 func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
@@ -39,12 +35,14 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 		return c.releaseOrphan(ctx, namespace, name)
 	case err != nil:
 		return fmt.Errorf("reading Service %s: %w", key, err)
-	case !helpers.HasLBFinalizer(service):
-		if !managed(service) {
+	case c.leaves(service):
+		return c.cleanUp(ctx, service)
+	case !helpers.HasLBFinalizer(service) && !ofOwnClass(service):
+		if !c.managed(service) {
 			return c.releaseOrphan(ctx, namespace, name)
 		}
 		return nil
-	case !managed(service):
+	case !c.managed(service):
 		return nil // the stock controller cleans up, and takes the finalizer off after that
 	}
 	status, err := c.config.Balancers.Ensure(ctx, service)
@@ -52,13 +50,21 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 		return c.explain(service, err)
 	}
 	c.explained(key)
-	if apiequality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, status.Ingress) {
+	first := !helpers.HasLBFinalizer(service)
+	if apiequality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, status.Ingress) && !first {
 		return nil
 	}
 	changed := service.DeepCopy()
 	changed.Status.LoadBalancer = *status
+	if first {
+		changed.Finalizers = append(changed.Finalizers, helpers.LoadBalancerCleanupFinalizer)
+	}
 	if _, err := helpers.PatchService(c.config.Kube.CoreV1(), service, changed); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("writing the status of Service %s: %w", key, err)
+	}
+	if first {
+		c.config.Events.Event(service, corev1.EventTypeNormal, "EnsuredLoadBalancer", "Ensured load balancer")
+		return nil
 	}
 	klog.FromContext(ctx).Info("restored the status of a Service", "service", key)
 	return nil
@@ -111,7 +117,7 @@ func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) 
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("looking up Service %s/%s, which has addresses and seems to be gone: %w", namespace, name, err)
 	}
-	if err == nil && (managed(live) || helpers.HasLBFinalizer(live)) {
+	if err == nil && (c.managed(live) || helpers.HasLBFinalizer(live)) {
 		return nil
 	}
 	klog.FromContext(ctx).Info("releasing the addresses of a Service that is gone", "service", klog.KRef(namespace, name))

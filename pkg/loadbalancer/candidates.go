@@ -6,10 +6,8 @@ import (
 	"net/netip"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/placement"
@@ -65,39 +63,12 @@ func (r *Reconciler) announcerNodes() []announcerNode {
 // withEndpoints returns the nodes that hold ready endpoints of every Service on the address whose externalTrafficPolicy
 // is Local; nil where there is no such Service.
 func (r *Reconciler) withEndpoints(claims []v1alpha1.ServiceClaim) map[string]bool {
-	var common map[string]bool
-	for _, claim := range claims {
-		if claim.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
-			continue
+	return localNodes(claims, func(namespace, name string) map[string]bool {
+		slices, err := r.config.EndpointSlices.Lister().EndpointSlices(namespace).
+			List(labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: name}))
+		if err != nil {
+			return map[string]bool{} // a lister of a cache does not fail
 		}
-		nodes := r.endpointNodes(claim.Namespace, claim.Name)
-		if common == nil {
-			common = nodes
-			continue
-		}
-		for name := range common {
-			if !nodes[name] {
-				delete(common, name)
-			}
-		}
-	}
-	return common
-}
-
-// endpointNodes returns the nodes that hold ready endpoints of a Service.
-func (r *Reconciler) endpointNodes(namespace, name string) map[string]bool {
-	nodes := map[string]bool{}
-	slices, err := r.config.EndpointSlices.Lister().EndpointSlices(namespace).
-		List(labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: name}))
-	if err != nil {
-		return nodes // a lister of a cache does not fail
-	}
-	for _, slice := range slices {
-		for _, endpoint := range slice.Endpoints {
-			if endpoint.NodeName != nil && ptr.Deref(endpoint.Conditions.Ready, true) {
-				nodes[*endpoint.NodeName] = true
-			}
-		}
-	}
-	return nodes
+		return readyNodes(slices)
+	})
 }

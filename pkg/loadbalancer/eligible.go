@@ -30,48 +30,100 @@ type announcerNode struct {
 	interfaces []v1alpha1.NodeInterface
 }
 
-// mayAnnounce tells whether a node may announce at all: the rules by which the service controller chooses nodes, and the
-// signs that a node is about to go. Readiness is none of them: liveness is for the announcers among themselves to judge,
-// who see it sooner.
-func mayAnnounce(node *corev1.Node, rules NodeRules) bool {
-	if node.DeletionTimestamp != nil || rules.LeaveOnCordon && node.Spec.Unschedulable ||
-		node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true" {
-		return false
+// Why a node may not own an address, in words for people.
+const (
+	whyDeleted     = "the Node is being deleted"
+	whyCordoned    = "the node is cordoned, and the cloud config says leaveOnCordon"
+	whyDrained     = "the node is drained: " + v1alpha1.DrainKey + " is true"
+	whyExcluded    = "the Node has the label " + corev1.LabelNodeExcludeBalancers
+	whyScaledDown  = "the Node has the taint " + v1alpha1.ScaleDownTaint
+	whyOutOfUse    = "the Node has the taint " + corev1.TaintNodeOutOfService
+	whyNoAgent     = "no announcer has reported from the node"
+	whyNoLayer2    = "the address is not announced on layer 2"
+	whyNotSelected = "no nodeSelector of the announcement selects the node"
+	whyNoInterface = "no interface has the address in its subnet, and none has a default route"
+	whyNotNamed    = "no interface has a name that the announcement asks for"
+	whyRouted      = "only the default route leads to the address, and other nodes have it in a subnet"
+	whyNoEndpoint  = "no ready endpoint on the node, and externalTrafficPolicy is Local"
+)
+
+// hindrance says why a node may not announce at all, and nothing where it may: the rules by which the service controller
+// chooses nodes, and the signs that a node is about to go. Readiness is none of them: liveness is for the announcers among
+// themselves to judge, who see it sooner.
+func hindrance(node *corev1.Node, rules NodeRules) string {
+	switch {
+	case node.DeletionTimestamp != nil:
+		return whyDeleted
+	case rules.LeaveOnCordon && node.Spec.Unschedulable:
+		return whyCordoned
+	case node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true":
+		return whyDrained
+	case !rules.IgnoreExcludeLabel && isExcluded(node):
+		return whyExcluded
 	}
-	if value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]; ok && !rules.IgnoreExcludeLabel {
-		// The service controller reads "false" as included, and anything else as excluded.
-		if excluded, err := strconv.ParseBool(value); err != nil || excluded {
-			return false
+	for _, taint := range node.Spec.Taints {
+		switch taint.Key {
+		case v1alpha1.ScaleDownTaint:
+			return whyScaledDown
+		case corev1.TaintNodeOutOfService:
+			return whyOutOfUse
 		}
 	}
-	return !slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
-		return taint.Key == v1alpha1.ScaleDownTaint || taint.Key == corev1.TaintNodeOutOfService
-	})
+	return ""
 }
+
+// isExcluded reads the label as the service controller does: "false" is included, and anything else excluded.
+func isExcluded(node *corev1.Node) bool {
+	value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]
+	if !ok {
+		return false
+	}
+	excluded, err := strconv.ParseBool(value)
+	return err != nil || excluded
+}
+
+// mayAnnounce tells whether a node may announce at all.
+func mayAnnounce(node *corev1.Node, rules NodeRules) bool { return hindrance(node, rules) == "" }
 
 // eligible returns the names of the nodes that may own an address on layer 2, sorted. withEndpoints, where not nil, are
 // the nodes with ready endpoints, which alone may own it (externalTrafficPolicy Local).
 func eligible(nodes []announcerNode, address netip.Addr, announce []v1alpha1.Announcement, withEndpoints map[string]bool) []string {
-	var direct, routed []string
-	for _, candidate := range nodes {
-		name := candidate.node.Name
-		if withEndpoints != nil && !withEndpoints[name] {
-			continue
+	var chosen []string
+	for i, why := range judge(nodes, address, announce, withEndpoints) {
+		if why == "" {
+			chosen = append(chosen, nodes[i].node.Name)
 		}
-		switch reach(candidate, address, announce) {
-		case onSubnet:
-			direct = append(direct, name)
-		case byDefaultRoute:
-			routed = append(routed, name)
-		case unreachable:
-		}
-	}
-	chosen := direct
-	if len(chosen) == 0 {
-		chosen = routed
 	}
 	slices.SortFunc(chosen, cmp.Compare[string])
 	return chosen
+}
+
+// judge says of each node why it may not own an address on layer 2, and nothing of those that may.
+func judge(nodes []announcerNode, address netip.Addr, announce []v1alpha1.Announcement, withEndpoints map[string]bool) []string {
+	reasons := make([]string, len(nodes))
+	var routed []int
+	direct := false
+	for i, candidate := range nodes {
+		if withEndpoints != nil && !withEndpoints[candidate.node.Name] {
+			reasons[i] = whyNoEndpoint
+			continue
+		}
+		reached, why := reach(candidate, address, announce)
+		switch reached {
+		case onSubnet:
+			direct = true
+		case byDefaultRoute:
+			routed = append(routed, i)
+		case unreachable:
+			reasons[i] = why
+		}
+	}
+	if direct {
+		for _, i := range routed {
+			reasons[i] = whyRouted
+		}
+	}
+	return reasons
 }
 
 type reachability int
@@ -83,18 +135,27 @@ const (
 )
 
 // reach tells how an address could be announced from a node: on an interface that the announcement names or whose subnet
-// holds the address, or else on the one with the default route.
-func reach(candidate announcerNode, address netip.Addr, announce []v1alpha1.Announcement) reachability {
-	best := unreachable
+// holds the address, or else on the one with the default route. Where it could not, it says why.
+func reach(candidate announcerNode, address netip.Addr, announce []v1alpha1.Announcement) (best reachability, why string) {
+	why = whyNoLayer2
 	for _, entry := range announce {
-		if entry.L2 == nil || !selects(entry.L2.NodeSelector, candidate.node.Labels) {
+		if entry.L2 == nil {
 			continue
+		}
+		if !selects(entry.L2.NodeSelector, candidate.node.Labels) {
+			if why == whyNoLayer2 {
+				why = whyNotSelected
+			}
+			continue
+		}
+		if why = whyNoInterface; len(entry.L2.Interfaces) > 0 {
+			why = whyNotNamed
 		}
 		for _, iface := range candidate.interfaces {
 			best = max(best, reachThrough(iface, address, entry.L2.Interfaces))
 		}
 	}
-	return best
+	return best, why
 }
 
 func reachThrough(iface v1alpha1.NodeInterface, address netip.Addr, globs []string) reachability {

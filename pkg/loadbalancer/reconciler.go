@@ -153,7 +153,7 @@ func (r *Reconciler) restoreClaims() {
 	until := time.Now().Add(restoreFor)
 	for _, service := range services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
-			if addr, err := netip.ParseAddr(ingress.IP); err == nil && service.Spec.LoadBalancerClass == nil {
+			if addr, err := netip.ParseAddr(ingress.IP); err == nil && (service.Spec.LoadBalancerClass == nil || *service.Spec.LoadBalancerClass == v1alpha1.LoadBalancerClass) {
 				r.book.reserve(addr, Key(service.Namespace, service.Name), until)
 			}
 		}
@@ -218,6 +218,11 @@ func (r *Reconciler) Get(ctx context.Context, service *corev1.Service) (*corev1.
 	}
 	vips := r.claimsOf(Key(service.Namespace, service.Name), service.UID)
 	return statusOf(vips), len(vips) > 0, nil
+}
+
+// Holds tells whether a Service has a claim, as far as is known now.
+func (r *Reconciler) Holds(service *corev1.Service) bool {
+	return len(r.claimsOf(Key(service.Namespace, service.Name), service.UID)) > 0
 }
 
 // Release gives up the claims of a Service that is gone. It needs no more than its name and UID, so that neither bad

@@ -17,6 +17,15 @@ const (
 	ConditionHealthy = "Healthy"
 )
 
+// Who serves a Service of type LoadBalancer.
+const (
+	// LoadBalancerClass is the spec.loadBalancerClass of Services that Fairlead serves whatever else there is in the
+	// cluster. Services without a class it serves too, unless it is told otherwise.
+	LoadBalancerClass = "fairlead.dev/fairlead"
+	// ElsewhereKey is an annotation that gives a Service to another controller, with any value but the empty one.
+	ElsewhereKey = "service.beta.kubernetes.io/class"
+)
+
 // Signs on a Node that it shall hand over its addresses.
 const (
 	// DrainKey is an annotation or label that says so with the value true.
