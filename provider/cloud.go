@@ -13,6 +13,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // Name is the provider's name, and the scheme of the provider IDs it gives.
@@ -66,9 +67,21 @@ func (c *Cloud) SetInformers(factory informers.SharedInformerFactory) {
 			IgnoreExcludeLabel: c.config.Nodes.ExcludeLabel == cloudconfig.ExcludeLabelIgnore,
 			LeaveOnCordon:      c.config.Nodes.LeaveOnCordon,
 		},
+		Settings: settingsConfig(c.config.Settings),
 	})
 	c.instances = &instances{config: c.config, announcers: c.objects.Fairlead().V1alpha1().Announcers().Lister()}
 	c.objects.Start(c.stop)
+}
+
+// settingsConfig says to the parser of annotations what the cloud config says of them.
+func settingsConfig(from cloudconfig.Settings) settings.Config {
+	config := settings.Config{
+		AddressTypes: from.AddressTypes, DefaultAddressType: from.DefaultAddressType, AccessLists: from.AccessLists,
+	}
+	for _, dialect := range from.DisabledDialects {
+		config.Disabled = append(config.Disabled, settings.Dialect(dialect))
+	}
+	return config
 }
 
 // Balancers returns the reconcile function that the level-triggered controller shares with EnsureLoadBalancer. It is nil

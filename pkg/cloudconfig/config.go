@@ -22,6 +22,25 @@ type Config struct {
 	// Zones gives nodes a zone and a region when they join: the first rule that matches decides. A node that no rule
 	// matches gets neither.
 	Zones []ZoneRule `json:"zones,omitempty"`
+
+	// Settings says how annotations of Services are read.
+	Settings Settings `json:"settings,omitempty"`
+}
+
+// Settings says how annotations of Services are read.
+type Settings struct {
+	// DisabledDialects are dialects of annotations that are not read: alibaba-cloud, metallb, kube-vip.
+	DisabledDialects []string `json:"disabledDialects,omitempty"`
+
+	// AddressTypes maps values of the annotation fairlead.dev/address-type, in lower case, to names of AddressPools.
+	AddressTypes map[string][]string `json:"addressTypes,omitempty"`
+
+	// DefaultAddressType, a key of addressTypes, holds for Services that name neither a type nor a pool. Default: such a
+	// Service gets an address from any pool that it may use.
+	DefaultAddressType string `json:"defaultAddressType,omitempty"`
+
+	// AccessLists maps names to CIDRs, for annotations that limit clients.
+	AccessLists map[string][]string `json:"accessLists,omitempty"`
 }
 
 // Nodes says how nodes are looked at.

@@ -47,6 +47,14 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 			"bad cidr and bad glob", head + "zones: [{zone: a, cidrs: [10/8]}, {zone: b, names: ['[']}]",
 			[]string{"zones[0].cidrs[0]", "10/8", "zones[1].names[0]"},
 		},
+		{
+			"bad dialect, type and list",
+			head + "settings: {disabledDialects: [aws], addressTypes: {Inner: [A_b], outer: []}, defaultAddressType: x, accessLists: {office: [10/8]}}",
+			[]string{
+				"settings.disabledDialects[0]", "aws", "metallb", "settings.addressTypes[Inner]", "A_b", "settings.addressTypes[outer]",
+				"settings.defaultAddressType", "settings.accessLists[office][0]", "10/8",
+			},
+		},
 		{"not yaml", "{", []string{"yaml"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -5,9 +5,12 @@ package cloudconfig
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path"
+	"slices"
+	"strings"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -68,6 +71,41 @@ func (c *Config) validate() field.ErrorList {
 	}
 	for i, rule := range c.Zones {
 		errs = append(errs, rule.validate(field.NewPath("zones").Index(i))...)
+	}
+	return append(errs, c.Settings.validate(field.NewPath("settings"))...)
+}
+
+func (s Settings) validate(at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	known := []string{"alibaba-cloud", "metallb", "kube-vip"}
+	for i, dialect := range s.DisabledDialects {
+		if !slices.Contains(known, dialect) {
+			errs = append(errs, field.NotSupported(at.Child("disabledDialects").Index(i), dialect, known))
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(s.AddressTypes)) {
+		pools, path := s.AddressTypes[kind], at.Child("addressTypes").Key(kind)
+		if kind == "" || kind != strings.ToLower(kind) {
+			errs = append(errs, field.Invalid(path, kind, "expected a name in lower case"))
+		}
+		if len(pools) == 0 {
+			errs = append(errs, field.Required(path, "names of AddressPools"))
+		}
+		for i, pool := range pools {
+			for _, message := range validation.IsDNS1123Subdomain(pool) {
+				errs = append(errs, field.Invalid(path.Index(i), pool, message))
+			}
+		}
+	}
+	if kind := s.DefaultAddressType; kind != "" && len(s.AddressTypes[kind]) == 0 {
+		errs = append(errs, field.Invalid(at.Child("defaultAddressType"), kind, "expected a key of addressTypes"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.AccessLists)) {
+		for i, cidr := range s.AccessLists[name] {
+			if prefix, err := netip.ParsePrefix(cidr); err != nil || prefix.Addr().Is4In6() {
+				errs = append(errs, field.Invalid(at.Child("accessLists").Key(name).Index(i), cidr, "expected a CIDR such as 10.1.0.0/16"))
+			}
+		}
 	}
 	return errs
 }

@@ -12,13 +12,14 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // Key returns the key of a Service, as queues and indices of this project use it.
 func Key(namespace, name string) string { return namespace + "/" + name }
 
 // claimOf returns what a VirtualIP says of a Service that uses it.
-func claimOf(service *corev1.Service) v1alpha1.ServiceClaim {
+func claimOf(service *corev1.Service, want settings.Settings) v1alpha1.ServiceClaim {
 	claim := v1alpha1.ServiceClaim{
 		Namespace:             service.Namespace,
 		Name:                  service.Name,
@@ -26,6 +27,16 @@ func claimOf(service *corev1.Service) v1alpha1.ServiceClaim {
 		ExternalTrafficPolicy: service.Spec.ExternalTrafficPolicy,
 		HealthCheckNodePort:   service.Spec.HealthCheckNodePort,
 		SourceRanges:          service.Spec.LoadBalancerSourceRanges,
+		HealthCheck:           want.HealthCheck,
+		AccessControl:         want.AccessControl,
+		Settings:              want.Address.Encode(),
+		DisplayName:           want.DisplayName,
+		Tags:                  want.Tags,
+		DeleteProtection:      want.DeleteProtection,
+		PreserveOnDelete:      want.PreserveOnDelete,
+	}
+	if want.DrainTimeout != nil {
+		claim.DrainTimeoutSeconds = new(int32(want.DrainTimeout.Seconds()))
 	}
 	for _, port := range service.Spec.Ports {
 		claim.Ports = append(claim.Ports, v1alpha1.ServicePort{
@@ -44,10 +55,9 @@ func findClaim(vip *v1alpha1.VirtualIP, key string) int {
 
 // withClaim returns the spec with the Service's claim added or brought up to date. The order of claims stays: the oldest
 // comes first.
-func withClaim(spec *v1alpha1.VirtualIPSpec, service *corev1.Service) {
-	claim := claimOf(service)
+func withClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
 	at := slices.IndexFunc(spec.Services, func(c v1alpha1.ServiceClaim) bool {
-		return c.Namespace == service.Namespace && c.Name == service.Name
+		return c.Namespace == claim.Namespace && c.Name == claim.Name
 	})
 	if at < 0 {
 		spec.Services = append(spec.Services, claim)

@@ -55,10 +55,10 @@ func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool
 	if !ok || inConflict(vip) {
 		return false
 	}
-	if asked, ok := want.Address(ipam.FamilyOf(addr)); ok && asked != addr {
+	if asked, ok := want.AddressOf(ipam.FamilyOf(addr)); ok && asked != addr {
 		return false
 	}
-	if len(want.Pools) > 0 && !slices.Contains(want.Pools, vip.Spec.Pool) {
+	if pools := want.PoolsOf(ipam.FamilyOf(addr)); len(pools) > 0 && !slices.Contains(pools, vip.Spec.Pool) {
 		return false
 	}
 	if !want.Range.IsEmpty() && want.Range.Family() == ipam.FamilyOf(addr) && !want.Range.Contains(addr) {
@@ -68,7 +68,7 @@ func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool
 		return false
 	}
 	if want.ID == "" && vip.Spec.ID != "" {
-		if _, asked := want.Address(ipam.FamilyOf(addr)); !asked {
+		if _, asked := want.AddressOf(ipam.FamilyOf(addr)); !asked {
 			return false // a named reservation, and nothing names it any more
 		}
 	}

@@ -92,12 +92,12 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 func (r *Reconciler) request(service *corev1.Service, want settings.Settings, family ipam.Family) ipam.Request {
 	request := ipam.Request{
 		Key: Key(service.Namespace, service.Name), Namespace: service.Namespace,
-		ServiceLabels: service.Labels, Family: family, Pools: want.Pools,
+		ServiceLabels: service.Labels, Family: family, Pools: want.PoolsOf(family),
 	}
 	if namespace, err := r.config.Namespaces.Lister().Get(service.Namespace); err == nil {
 		request.NamespaceLabels = namespace.Labels
 	}
-	if asked, ok := want.Address(family); ok {
+	if asked, ok := want.AddressOf(family); ok {
 		request.Address = asked
 	}
 	if !want.Range.IsEmpty() && want.Range.Family() == family {
@@ -119,7 +119,7 @@ func (r *Reconciler) obtainReservation(ctx context.Context, service *corev1.Serv
 func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family) (*v1alpha1.VirtualIP, error) {
 	shared := r.book.find(func(vip *v1alpha1.VirtualIP) bool {
 		return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey && r.sharesWith(vip, service.Namespace) &&
-			(len(want.Pools) == 0 || slices.Contains(want.Pools, vip.Spec.Pool))
+			(len(want.PoolsOf(family)) == 0 || slices.Contains(want.PoolsOf(family), vip.Spec.Pool))
 	})
 	var refused error
 	for _, vip := range inFamily(shared, family) {
@@ -222,6 +222,6 @@ func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Setting
 	if want.SharingKey != "" {
 		vip.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
 	}
-	withClaim(&vip.Spec, service)
+	withClaim(&vip.Spec, claimOf(service, want))
 	return vip
 }

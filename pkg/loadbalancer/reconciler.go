@@ -37,12 +37,15 @@ type Config struct {
 	Namespaces     coreinformers.NamespaceInformer
 	EndpointSlices discoveryinformers.EndpointSliceInformer
 	Rules          NodeRules
+	// Settings says how annotations are read.
+	Settings settings.Config
 }
 
 // Reconciler makes the VirtualIPs of Services what the Services ask for. Its methods are safe for concurrent use; calls
 // for one Service wait for each other.
 type Reconciler struct {
 	config Config
+	parser *settings.Parser
 	book   *book
 	pools  *poolBook
 	locks  keymutex.KeyMutex
@@ -61,7 +64,7 @@ type Reconciler struct {
 // New returns a Reconciler and registers its handlers with the informers.
 func New(config Config) *Reconciler {
 	r := &Reconciler{
-		config: config, book: newBook(), pools: newPoolBook(),
+		config: config, parser: settings.NewParser(config.Settings), book: newBook(), pools: newPoolBook(),
 		locks: keymutex.NewHashed(0), sharing: keymutex.NewHashed(0),
 		metrics: newAllocationMetrics(),
 		waiting: map[string]bool{},
@@ -170,7 +173,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	r.locks.LockKey(key)
 	defer r.unlock(r.locks, key)
 
-	want, err := settings.Parse(service)
+	want, _, err := r.parser.Parse(service)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 		} else if alone && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
 			now.Spec.Sharing = nil
 		}
-		withClaim(&now.Spec, service)
+		withClaim(&now.Spec, claimOf(service, want))
 		now.Spec.Announce = r.announce(now.Spec.Pool, now.Spec.Announce)
 		r.setCandidates(&now.Spec)
 		return nil

@@ -4,11 +4,10 @@ package settings
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
@@ -16,6 +15,12 @@ import (
 type Settings struct {
 	// Pools are the pools to take an address from, in order; empty means any that the Service may use.
 	Pools []string
+	// IPv6Pools are the pools for an IPv6 address, where they are others.
+	IPv6Pools []string
+	// PoolFixed says that a Service with an address never moves to another pool: naming one then is an error.
+	PoolFixed bool
+	// Families are the IP families to have addresses of; empty means those of the spec.
+	Families []ipam.Family
 	// Addresses are wanted addresses, at most one per family.
 	Addresses []netip.Addr
 	// Range limits the choice of an address; empty where IsEmpty.
@@ -26,63 +31,39 @@ type Settings struct {
 	SharingKey string
 	// ID names a reserved VirtualIP by its spec.id.
 	ID string
+
+	// Address is what is asked of the address as a whole.
+	Address AddressSettings
+	// HealthCheck is the probe by which nodes find out whether they may announce; nil for none.
+	HealthCheck *v1alpha1.HealthCheck
+	// AccessControl limits the clients; nil admits all.
+	AccessControl *v1alpha1.AccessControl
+	// DisplayName and Tags are for people.
+	DisplayName string
+	Tags        map[string]string
+	// DeleteProtection keeps others than the manager from deleting the VirtualIP.
+	DeleteProtection bool
+	// PreserveOnDelete keeps the address for a Service of the same name.
+	PreserveOnDelete bool
+	// DrainTimeout is how long a draining node goes on announcing as a last resort; nil for the default.
+	DrainTimeout *time.Duration
+
+	keys map[string]string // the key that set each setting
 }
 
 // ErrInvalid is what every error of Parse wraps.
 var ErrInvalid = errors.New("invalid settings")
 
-// Parse reads the settings of a Service. The error names every wrong annotation, its value and what was expected; it
-// wraps ErrInvalid.
-func Parse(service *corev1.Service) (Settings, error) {
-	settings := Settings{AddressesPerFamily: 1}
-	var errs []error
-	if ip := service.Spec.LoadBalancerIP; ip != "" {
-		if err := parseAddresses(ip, &settings); err != nil {
-			errs = append(errs, fmt.Errorf("spec.loadBalancerIP %q: %w", ip, err))
-		}
+// PoolsOf returns the pools to take an address of a family from.
+func (s *Settings) PoolsOf(family ipam.Family) []string {
+	if family == ipam.IPv6 && len(s.IPv6Pools) > 0 {
+		return s.IPv6Pools
 	}
-	for _, row := range table() {
-		value, ok := service.Annotations[row.key]
-		if !ok {
-			continue
-		}
-		if err := row.parse(value, &settings); err != nil {
-			errs = append(errs, fmt.Errorf("annotation %s %q: %w", row.key, value, err))
-		}
-	}
-	errs = append(errs, settings.conflicts()...)
-	if len(errs) > 0 {
-		return Settings{}, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(errs...))
-	}
-	return settings, nil
+	return s.Pools
 }
 
-// conflicts returns what single annotations cannot tell: settings that exclude each other.
-func (s *Settings) conflicts() []error {
-	var errs []error
-	if s.AddressesPerFamily > 1 {
-		for _, other := range []struct {
-			set bool
-			key string
-		}{{len(s.Addresses) > 0, AddressesKey}, {s.SharingKey != "", SharingKeyKey}, {s.ID != "", IDKey}} {
-			if other.set {
-				errs = append(errs, fmt.Errorf("annotations %s and %s exclude each other", AddressesPerFamilyKey, other.key))
-			}
-		}
-	}
-	if s.ID != "" && len(s.Addresses) > 0 {
-		errs = append(errs, fmt.Errorf("annotations %s and %s exclude each other", IDKey, AddressesKey))
-	}
-	for _, address := range s.Addresses {
-		if !s.Range.IsEmpty() && s.Range.Family() == ipam.FamilyOf(address) && !s.Range.Contains(address) {
-			errs = append(errs, fmt.Errorf("annotation %s: %s lies outside %s %s", AddressesKey, address, AddressRangeKey, s.Range))
-		}
-	}
-	return errs
-}
-
-// Address returns the wanted address of a family, if there is one.
-func (s *Settings) Address(family ipam.Family) (netip.Addr, bool) {
+// AddressOf returns the wanted address of a family, if there is one.
+func (s *Settings) AddressOf(family ipam.Family) (netip.Addr, bool) {
 	for _, address := range s.Addresses {
 		if ipam.FamilyOf(address) == family {
 			return address, true
@@ -90,3 +71,32 @@ func (s *Settings) Address(family ipam.Family) (netip.Addr, bool) {
 	}
 	return netip.Addr{}, false
 }
+
+// KeyOf returns the key of the annotation that made a setting, which is named by its own annotation without prefix; that
+// annotation's key where none did.
+func (s *Settings) KeyOf(setting string) string {
+	if key, ok := s.keys[setting]; ok {
+		return key
+	}
+	return Prefix + setting
+}
+
+// Warning is something about a Service's settings that its owner should know and that stops nothing.
+type Warning struct {
+	// Reason is the reason of the event.
+	Reason string
+	// Text names the annotation, its value and what is the matter.
+	Text string
+}
+
+// The reasons of warnings.
+const (
+	// ReasonIgnored: an annotation is understood and has no effect.
+	ReasonIgnored = "AnnotationIgnored"
+	// ReasonUnknown: a key under a known prefix is not known.
+	ReasonUnknown = "AnnotationUnknown"
+	// ReasonOverridden: another annotation says the same thing differently, and wins.
+	ReasonOverridden = "AnnotationOverridden"
+	// ReasonAdvice: what the annotation asks for has to be done elsewhere, or by other means.
+	ReasonAdvice = "AnnotationAdvice"
+)

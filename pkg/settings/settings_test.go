@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,6 +22,11 @@ func service(annotations map[string]string, loadBalancerIP string) *corev1.Servi
 		ObjectMeta: metav1.ObjectMeta{Annotations: annotations},
 		Spec:       corev1.ServiceSpec{LoadBalancerIP: loadBalancerIP},
 	}
+}
+
+func parse(service *corev1.Service) (settings.Settings, error) {
+	got, _, err := settings.NewParser(settings.Config{}).Parse(service)
+	return got, err
 }
 
 func TestParseAccepts(t *testing.T) {
@@ -77,12 +83,13 @@ func TestParseAccepts(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := settings.Parse(service(test.annotations, test.loadBalancerIP))
+			got, err := parse(service(test.annotations, test.loadBalancerIP))
 			if err != nil {
 				t.Fatal(err)
 			}
 			same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-			if diff := cmp.Diff(test.want, got, same, cmp.Comparer(func(a, b ipam.Range) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(test.want, got, same, cmp.Comparer(func(a, b ipam.Range) bool { return a == b }),
+				cmpopts.IgnoreUnexported(settings.Settings{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -132,7 +139,7 @@ func TestParseNamesEveryWrongAnnotation(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := settings.Parse(service(test.annotations, test.loadBalancerIP))
+			_, err := parse(service(test.annotations, test.loadBalancerIP))
 			if !errors.Is(err, settings.ErrInvalid) {
 				t.Fatalf("got %v", err)
 			}
@@ -148,7 +155,7 @@ func TestParseNamesEveryWrongAnnotation(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("a,b", "10.0.0.1", "10.0.0.0/24", "1", "k", "id")
 	f.Fuzz(func(t *testing.T, pools, addresses, within, count, key, id string) {
-		got, err := settings.Parse(service(map[string]string{
+		got, err := parse(service(map[string]string{
 			settings.AddressPoolKey: pools, settings.AddressesKey: addresses, settings.AddressRangeKey: within,
 			settings.AddressesPerFamilyKey: count, settings.SharingKeyKey: key, settings.IDKey: id,
 		}, ""))

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// Announce chooses among the ways in which a pool is announced.
+type Announce string
+
+// The ways.
+const (
+	AnnounceAll  Announce = "" // as the pool says
+	AnnounceL2   Announce = "l2"
+	AnnounceBGP  Announce = "bgp"
+	AnnounceBoth Announce = "both"
+)
+
+// AddressSettings is what a Service asks of its address as a whole. Services that share an address agree on each setting
+// that both make.
+type AddressSettings struct {
+	// Nodes selects those that may announce; empty selects all.
+	Nodes string
+	// Zones are preferred for announcing, in this order.
+	Zones []string
+	// LeaveOnCordon has cordoned nodes stop announcing.
+	LeaveOnCordon bool
+	Announce      Announce
+	// Interfaces replaces the pool's, for layer 2.
+	Interfaces []string
+	// The others replace the pool's, for BGP, where they are set.
+	Peers, Communities   []string
+	LocalPreference, MED *uint32
+	Prepend              int32
+	LinkBandwidth        int32 // per endpoint, in Mbit/s
+	// Hostname stands beside the address in the status.
+	Hostname string
+}
+
+// maxZones bounds the zones: each makes a BGP announcement of its own, and an address has room for eight.
+const maxZones = 3
+
+// Encode returns the settings that are made, by the names of their annotations, as a VirtualIP records them.
+func (a *AddressSettings) Encode() map[string]string {
+	texts := map[string]string{
+		"nodes": a.Nodes, "zones": strings.Join(a.Zones, ","), "announce": string(a.Announce),
+		"interfaces": strings.Join(a.Interfaces, ","), "bgp-peers": strings.Join(a.Peers, ","),
+		"bgp-communities": strings.Join(a.Communities, ","), "bgp-local-preference": decimal(a.LocalPreference),
+		"bgp-med": decimal(a.MED), "hostname": a.Hostname,
+	}
+	for name, n := range map[string]int32{"bgp-as-path-prepend": a.Prepend, "bgp-link-bandwidth": a.LinkBandwidth} {
+		if n > 0 {
+			texts[name] = strconv.Itoa(int(n))
+		}
+	}
+	if a.LeaveOnCordon {
+		texts["leave-on-cordon"] = "on"
+	}
+	maps.DeleteFunc(texts, func(_, text string) bool { return text == "" })
+	if len(texts) == 0 {
+		return nil
+	}
+	return texts
+}
+
+// Merge reads what the Services on an address ask of it, the oldest first: of two that differ, the older counts. What
+// cannot be read, because a user wrote it, is left out.
+func Merge(encoded ...map[string]string) AddressSettings {
+	d := newDraft(&Config{}, &corev1.Service{})
+	merged := map[string]string{}
+	for _, one := range encoded {
+		for name, value := range one {
+			if _, known := merged[name]; !known {
+				merged[name] = value
+			}
+		}
+	}
+	if len(merged) == 0 {
+		return AddressSettings{}
+	}
+	for _, row := range announceRows() {
+		if value, ok := merged[row.Name]; ok {
+			before := d.Address
+			if _, err := row.parse(d, value); err != nil {
+				d.Address = before
+			}
+		}
+	}
+	return d.Address
+}
+
+func decimal(n *uint32) string {
+	if n == nil {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*n), 10)
+}
+
+// parseNodes reads a label selector.
+func parseNodes(d *draft, value string) (string, error) {
+	if _, err := metav1.ParseToLabelSelector(value); err != nil {
+		return "", fmt.Errorf("expected a label selector such as edge=true,zone in (a,b): %w", err)
+	}
+	selector, err := labels.Parse(value)
+	if err != nil {
+		return "", fmt.Errorf("expected a label selector such as edge=true,zone in (a,b): %w", err)
+	}
+	d.Address.Nodes = selector.String()
+	return d.Address.Nodes, nil
+}
+
+// parseEqualities reads k=v,k2=v2, all of which a node must have.
+func parseEqualities(d *draft, value string) (string, error) {
+	items, err := list(value)
+	if err != nil {
+		return "", err
+	}
+	set := labels.Set{}
+	for _, item := range items {
+		key, content, ok := strings.Cut(item, "=")
+		key, content = strings.TrimSpace(key), strings.TrimSpace(content)
+		if _, twice := set[key]; !ok || twice || len(validation.IsQualifiedName(key)) > 0 || len(validation.IsValidLabelValue(content)) > 0 {
+			return "", fmt.Errorf("%q: expected labels such as role=edge,rack=3, each key once", item)
+		}
+		set[key] = content
+	}
+	return parseNodes(d, set.String())
+}
+
+// NodeSelector returns Nodes in the form that the API takes; nil where all nodes may announce.
+func (a *AddressSettings) NodeSelector() *metav1.LabelSelector {
+	if a.Nodes == "" {
+		return nil
+	}
+	selector, err := metav1.ParseToLabelSelector(a.Nodes)
+	if err != nil {
+		return nil // parseNodes let it through
+	}
+	return selector
+}
+
+func parseZones(d *draft, value string) (string, error) {
+	names, err := list(value)
+	if err != nil {
+		return "", err
+	}
+	for i, name := range names {
+		if messages := validation.IsValidLabelValue(name); len(messages) > 0 {
+			return "", fmt.Errorf("%q is no zone: %s", name, messages[0])
+		}
+		if slices.Contains(names[:i], name) {
+			return "", fmt.Errorf("zone %s is there twice", name)
+		}
+	}
+	if len(names) > maxZones {
+		return "", fmt.Errorf("expected at most %d zones", maxZones)
+	}
+	d.Address.Zones = names
+	return strings.Join(names, ","), nil
+}
+
+// zone reads one zone into what to points to.
+func zone(to func(d *draft) *string) parser {
+	return func(d *draft, value string) (string, error) {
+		if messages := validation.IsValidLabelValue(value); len(messages) > 0 {
+			return "", fmt.Errorf("expected a zone, the value of the label %s: %s", corev1.LabelTopologyZone, messages[0])
+		}
+		*to(d) = value
+		return value, nil
+	}
+}
+
+// finishZones makes one order of the zones, and a node selector of those outside of which nothing is announced.
+func (d *draft) finishZones() {
+	for _, name := range []string{d.firstZone, d.secondZone} {
+		if name != "" && !d.set("zones") && !slices.Contains(d.Address.Zones, name) {
+			d.Address.Zones = append(d.Address.Zones, name)
+		}
+	}
+	if len(d.onlyZones) == 0 {
+		return
+	}
+	within := corev1.LabelTopologyZone + " in (" + strings.Join(d.onlyZones, ",") + ")"
+	if d.Address.Nodes != "" {
+		within = d.Address.Nodes + "," + within
+	}
+	if _, err := parseNodes(d, within); err != nil {
+		d.errs = append(d.errs, fmt.Errorf("annotation %s: %w", d.KeyOf("nodes"), err))
+	}
+}
+
+func parseAnnounce(d *draft, value string) (string, error) {
+	way, err := oneOf(string(AnnounceL2), string(AnnounceBGP), string(AnnounceBoth))(d, value)
+	d.Address.Announce = Announce(way)
+	return way, err
+}
+
+func parseInterfaces(d *draft, value string) (string, error) {
+	names, err := list(value)
+	if err != nil {
+		return "", err
+	}
+	for i, name := range names {
+		if _, err := path.Match(name, ""); err != nil || len(name) > 64 || slices.Contains(names[:i], name) {
+			return "", fmt.Errorf("%q: expected names of interfaces or globs such as eth*, each once", name)
+		}
+	}
+	d.Address.Interfaces = names
+	return strings.Join(names, ","), nil
+}
+
+func parsePeers(d *draft, value string) (string, error) {
+	names, err := list(value)
+	if err != nil {
+		return "", err
+	}
+	for i, name := range names {
+		if err := parseName(name, "a BGPPeer"); err != nil {
+			return "", err
+		}
+		if slices.Contains(names[:i], name) {
+			return "", fmt.Errorf("peer %s is there twice", name)
+		}
+	}
+	d.Address.Peers = names
+	return strings.Join(names, ","), nil
+}
+
+func parseCommunities(d *draft, value string) (string, error) {
+	items, err := list(value)
+	if err != nil {
+		return "", err
+	}
+	for i, item := range items {
+		if !isCommunity(item) {
+			return "", fmt.Errorf("%q: expected a community such as 64512:100, 64512:1:2 or no-export", item)
+		}
+		if slices.Contains(items[:i], item) {
+			return "", fmt.Errorf("community %s is there twice", item)
+		}
+	}
+	d.Address.Communities = items
+	return strings.Join(items, ","), nil
+}
+
+// isCommunity tells whether a text is a standard community (RFC 1997), a large one (RFC 8092) or the name of a well-known
+// one.
+func isCommunity(text string) bool {
+	parts, most := strings.Split(text, ":"), int64(1<<16-1)
+	switch len(parts) {
+	case 1:
+		return slices.Contains([]string{"graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "accept-own-nexthop", "blackhole", "no-export",
+			"no-advertise", "no-export-subconfed", "local-as", "no-peer"}, text)
+	case 2:
+	case 3:
+		most = 1<<32 - 1
+	default:
+		return false
+	}
+	for _, part := range parts {
+		if _, err := parseNumber(part, 0, most); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// attribute reads a 32-bit attribute of BGP.
+func attribute(to func(d *draft) **uint32) parser {
+	return number(0, 1<<32-1, func(d *draft, n int64) { *to(d) = new(uint32(n)) })
+}
+
+// parseHostname checks what the API server would refuse in a status.
+func parseHostname(d *draft, value string) (string, error) {
+	if len(validation.IsDNS1123Subdomain(value)) > 0 {
+		return "", errors.New("expected a DNS name in lower case, such as www.example.com")
+	}
+	d.Address.Hostname = value
+	return value, nil
+}
+
+// hasPort tells whether a Service has a port of a protocol.
+func hasPort(service *corev1.Service, protocol corev1.Protocol) bool {
+	return slices.ContainsFunc(service.Spec.Ports, func(port corev1.ServicePort) bool { return port.Protocol == protocol })
+}
+
+// probes maps the values of health-check-type.
+func probes() map[string]v1alpha1.HealthCheckType {
+	return map[string]v1alpha1.HealthCheckType{
+		"tcp": v1alpha1.HealthCheckTCP, "http": v1alpha1.HealthCheckHTTP, "https": v1alpha1.HealthCheckHTTPS,
+		"udp": v1alpha1.HealthCheckUDP, "grpc": v1alpha1.HealthCheckGRPC,
+	}
+}
