@@ -45,6 +45,7 @@ func (o *options) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.config.Profiling, "profiling", false, "serve /debug/pprof on the metrics address")
 	fs.StringVar(&o.config.KubeProxyHealthz, "kube-proxy-healthz", "http://127.0.0.1:10256/healthz", "health check of kube-proxy on this node; empty if something else does its work")
 	fs.StringVar(&o.quorum, "quorum", "majority", "which part of a parted cluster announces: majority, or none for every part")
+	fs.BoolVar(&o.config.KeepConnections, "keep-connections", true, "hand packets of connections from before a move on to the node that had the address, by an nftables rule")
 	logsapi.AddFlags(o.logging, fs)
 }
 

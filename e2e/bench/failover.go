@@ -129,7 +129,7 @@ func (e *env) forgetDeath(ctx context.Context, node string) error {
 
 // watchGap probes the address from before a fault until the address has had time to move.
 func (c *cluster) watchGap(ctx context.Context, fault func() error) (crash, error) {
-	return c.observe(ctx, fault, func(moment time.Time, seen lab.Attempts) bool {
+	return c.observe(ctx, lab.ProbeOptions{}, fault, func(moment time.Time, seen lab.Attempts) bool {
 		late := seen.Since(time.Now().Add(-quiet / 3))
 		return time.Since(moment) > quiet && late.Failures() < len(late)
 	})
@@ -137,19 +137,28 @@ func (c *cluster) watchGap(ctx context.Context, fault func() error) (crash, erro
 
 // watchFault probes the address from before a fault until no request has failed for a while.
 func (c *cluster) watchFault(ctx context.Context, fault func() error) (crash, error) {
-	return c.observe(ctx, fault, func(moment time.Time, seen lab.Attempts) bool {
+	return c.observe(ctx, lab.ProbeOptions{}, fault, func(moment time.Time, seen lab.Attempts) bool {
+		return time.Since(moment)-seen.Unsettled(moment) > quiet
+	})
+}
+
+// watchPatiently is watchFault with clients who wait for just less than it takes TCP to send a lost SYN anew: what fails is
+// lost on the way, and not late because the machine is busy.
+func (c *cluster) watchPatiently(ctx context.Context, fault func() error) (crash, error) {
+	options := lab.ProbeOptions{Timeout: 950 * time.Millisecond}
+	return c.observe(ctx, options, fault, func(moment time.Time, seen lab.Attempts) bool {
 		return time.Since(moment)-seen.Unsettled(moment) > quiet
 	})
 }
 
 // observe probes the address from before a fault until over says that enough was seen.
-func (c *cluster) observe(ctx context.Context, fault func() error, over func(moment time.Time, seen lab.Attempts) bool) (crash, error) {
+func (c *cluster) observe(ctx context.Context, options lab.ProbeOptions, fault func() error, over func(moment time.Time, seen lab.Attempts) bool) (crash, error) {
 	capture, err := c.lab.CaptureARP(lab.Client)
 	if err != nil {
 		return crash{}, err
 	}
 	defer capture.Stop()
-	probe, err := c.lab.ProbeHTTP(ctx, lab.Client, c.service.url(), lab.ProbeOptions{})
+	probe, err := c.lab.ProbeHTTP(ctx, lab.Client, c.service.url(), options)
 	if err != nil {
 		return crash{}, err
 	}

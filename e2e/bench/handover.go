@@ -71,7 +71,7 @@ func (e *env) watchMove(ctx context.Context, m move) (one moved, err error) {
 		return moved{}, err
 	}
 	defer kept.stop()
-	if one.crash, err = e.watchFault(ctx, func() error { return m.make(ctx, e, owner) }); err != nil {
+	if one.crash, err = e.watchPatiently(ctx, func() error { return m.make(ctx, e, owner) }); err != nil {
 		return moved{}, err
 	}
 	one.broken, one.brokenThere = kept.stop().broken(owner)

@@ -29,7 +29,9 @@ type claim struct {
 
 // step lets the machine take in an event, and does what it wants done.
 func (a *agent) step(ctx context.Context, event ownership.Event) {
-	for _, action := range a.machine.Step(event, a.now()) {
+	actions := a.machine.Step(event, a.now())
+	a.keepConnections(ctx, actions)
+	for _, action := range actions {
 		switch act := action.(type) {
 		case ownership.Gossip:
 			a.group.Broadcast(encodeMessage(act.Message))

@@ -86,6 +86,9 @@ func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
 			return nil
 		}
 		ad = &address{name: vip.Name, addr: addr}
+		if owner, _ := a.machine.Owner(addr); owner != a.self { // gossip may have been faster than the API server
+			ad.claim.before = owner
+		}
 		a.vips[vip.Name], a.byAddr[addr] = ad, ad
 	}
 	ad.vip = vip

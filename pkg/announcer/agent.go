@@ -28,6 +28,7 @@ type group interface {
 type objects interface {
 	virtualIP(name string) *v1alpha1.VirtualIP
 	announcers() []*v1alpha1.Announcer
+	announcer(name string) *v1alpha1.Announcer // nil if there is none
 	node() nodeFacts
 	synced() bool
 }
@@ -44,9 +45,12 @@ type agent struct {
 	flusher *flusher
 	gates   *gateKeeper
 	hosts   *hostWatch
-	events  *eventWriter
-	metrics *agentMetrics
-	now     func() time.Time
+	// relay is nil where connections are not kept through moves.
+	relay      relayer
+	relayWatch *relayWatch
+	events     *eventWriter
+	metrics    *agentMetrics
+	now        func() time.Time
 
 	inbox *inbox
 	calls chan func() // run by the loop, in order

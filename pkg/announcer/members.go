@@ -57,7 +57,7 @@ func (a *agent) lookAtAnnouncers(ctx context.Context) {
 		a.seeds = seeds
 		a.group.SetSeeds(slices.SortedFunc(maps.Values(seeds), netip.AddrPort.Compare))
 	}
-	a.speaker.SetPeers(stationsOf(all, a.self))
+	a.nameStations(ctx, stationsOf(all, a.self))
 	if a.objects.synced() {
 		a.countMembers(ctx)
 	}

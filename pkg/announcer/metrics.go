@@ -13,6 +13,7 @@ type agentMetrics struct {
 	registry metrics.KubeRegistry
 
 	owned, members, voters, quorate *metrics.Gauge
+	relayed                         *metrics.Gauge
 	owner                           *metrics.GaugeVec
 	takeovers, withdrawals          *metrics.CounterVec
 	statusWrites                    *metrics.CounterVec
@@ -44,6 +45,8 @@ func newAgentMetrics() *agentMetrics {
 		}, []string{"address"}),
 		members: gauge("members", "Agents that this node sees alive, itself included."),
 		voters:  gauge("voters", "Agents that count for a majority."),
+		relayed: gauge("relayed_addresses",
+			"Addresses whose packets of unknown connections are handed on to the node that had them before."),
 		quorate: gauge("quorate", "1 while this node is on the side that may announce, else 0."),
 		takeovers: metrics.NewCounterVec(opts("takeovers_total",
 			"Addresses that this node began to announce, by cause: initial, takeover, handover."), []string{"cause"}),
@@ -61,7 +64,7 @@ func newAgentMetrics() *agentMetrics {
 		sendsDropped:    metrics.NewCounter(opts("gossip_sends_dropped_total", "Messages to one member that were not sent.")),
 		eventsDropped:   metrics.NewCounter(opts("events_dropped_total", "Kubernetes events not written because there were too many.")),
 	}
-	m.registry.MustRegister(m.owned, m.owner, m.members, m.voters, m.quorate, m.takeovers, m.withdrawals, m.statusWrites,
+	m.registry.MustRegister(m.owned, m.owner, m.members, m.voters, m.quorate, m.relayed, m.takeovers, m.withdrawals, m.statusWrites,
 		m.conflicts, m.detection, m.takeoverDelay, m.gossipMalformed, m.sendsDropped, m.eventsDropped)
 	return m
 }

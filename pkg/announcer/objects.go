@@ -22,6 +22,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	listers "github.com/fairlead-io/fairlead/pkg/api/client/listers/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/leaving"
 )
 
 // nodeFacts is what this node's Node object says.
@@ -150,9 +151,12 @@ func (o *informed) announcers() []*v1alpha1.Announcer {
 	return all
 }
 
-func (o *informed) knowsAnnouncer(name string) bool {
-	_, err := o.agents.Get(name)
-	return err == nil
+func (o *informed) announcer(name string) *v1alpha1.Announcer {
+	an, err := o.agents.Get(name)
+	if err != nil {
+		return nil // the lister knows no other error than not found
+	}
+	return an
 }
 
 func (o *informed) nodeObject() *corev1.Node {
@@ -169,8 +173,8 @@ func (o *informed) node() nodeFacts {
 	if n == nil {
 		return nodeFacts{}
 	}
-	sign, drain := draining(n)
-	return nodeFacts{labels: n.Labels, uid: n.UID, draining: drain, drainSign: sign}
+	sign := leaving.Sign(n)
+	return nodeFacts{labels: n.Labels, uid: n.UID, draining: sign != "", drainSign: sign}
 }
 
 // waitNode waits a while for the Node object, so that the addresses it names are known.

@@ -40,6 +40,8 @@ type Config struct {
 	// MetricsAddress serves metrics and health; Profiling adds pprof to it.
 	MetricsAddress string
 	Profiling      bool
+	// KeepConnections has connections go on through the node that an address has moved away from.
+	KeepConnections bool
 	// Version is reported in the Announcer object.
 	Version string
 }
@@ -201,10 +203,14 @@ func (p *parts) assemble(life context.Context) {
 	p.reporter = &reporter{
 		self: self, client: api.Announcers(), current: p.announcerStatus,
 		nodeUID: func() types.UID { return p.objects.node().uid },
-		exists:  func() bool { return !p.objects.synced() || p.objects.knowsAnnouncer(self) },
+		exists:  func() bool { return !p.objects.synced() || p.objects.announcer(self) != nil },
 		urgent:  make(chan struct{}, 1),
 	}
 	p.agent.hosts = newHostWatch(p.reporter.hurry)
+	if p.agent.relay = openRelay(life, p.cfg.KeepConnections); p.agent.relay != nil {
+		p.agent.relayWatch = newRelayWatch(p.agent.relay, p.cfg.GossipPort, func(n int) { p.metrics.relayed.Set(float64(n)) })
+		p.tasks.Go(func() { p.agent.relayWatch.run(life) })
+	}
 	p.stopLoop, p.loopEnd = stopLoop, make(chan struct{})
 	p.tasks.Go(func() {
 		defer close(p.loopEnd)

@@ -65,22 +65,6 @@ func gossipSeeds(announcers []*v1alpha1.Announcer, self string) map[string]netip
 	return out
 }
 
-// draining tells whether the node is to give away its addresses, and by what sign.
-func draining(node *corev1.Node) (string, bool) {
-	if node == nil {
-		return "", false
-	}
-	if node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true" {
-		return v1alpha1.DrainKey, true
-	}
-	for _, t := range node.Spec.Taints {
-		if t.Key == v1alpha1.ScaleDownTaint || t.Key == corev1.TaintNodeOutOfService {
-			return "taint " + t.Key, true
-		}
-	}
-	return "", false
-}
-
 // nodeAddresses returns the node's own addresses in order of preference: those given to the kubelet, then InternalIP.
 func nodeAddresses(node *corev1.Node) []netip.Addr {
 	if node == nil {

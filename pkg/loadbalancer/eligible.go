@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/leaving"
 )
 
 // NodeRules say which nodes may announce, where operators differ.
@@ -32,12 +33,8 @@ type announcerNode struct {
 
 // Why a node may not own an address, in words for people.
 const (
-	whyDeleted     = "the Node is being deleted"
 	whyCordoned    = "the node is cordoned, and the cloud config says leaveOnCordon"
-	whyDrained     = "the node is drained: " + v1alpha1.DrainKey + " is true"
 	whyExcluded    = "the Node has the label " + corev1.LabelNodeExcludeBalancers
-	whyScaledDown  = "the Node has the taint " + v1alpha1.ScaleDownTaint
-	whyOutOfUse    = "the Node has the taint " + corev1.TaintNodeOutOfService
 	whyNoAgent     = "no announcer has reported from the node"
 	whyNoLayer2    = "the address is not announced on layer 2"
 	whyNotSelected = "no nodeSelector of the announcement selects the node"
@@ -51,23 +48,14 @@ const (
 // chooses nodes, and the signs that a node is about to go. Readiness is none of them: liveness is for the announcers among
 // themselves to judge, who see it sooner.
 func hindrance(node *corev1.Node, rules NodeRules) string {
+	sign := leaving.Sign(node)
 	switch {
-	case node.DeletionTimestamp != nil:
-		return whyDeleted
+	case sign != "":
+		return sign
 	case rules.LeaveOnCordon && node.Spec.Unschedulable:
 		return whyCordoned
-	case node.Annotations[v1alpha1.DrainKey] == "true" || node.Labels[v1alpha1.DrainKey] == "true":
-		return whyDrained
 	case !rules.IgnoreExcludeLabel && isExcluded(node):
 		return whyExcluded
-	}
-	for _, taint := range node.Spec.Taints {
-		switch taint.Key {
-		case v1alpha1.ScaleDownTaint:
-			return whyScaledDown
-		case corev1.TaintNodeOutOfService:
-			return whyOutOfUse
-		}
 	}
 	return ""
 }

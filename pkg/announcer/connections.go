@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/l2"
+	"github.com/fairlead-io/fairlead/pkg/l2/relay"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// relayer is the part of relay.Relay that the agent uses.
+type relayer interface {
+	Keep(former map[netip.Addr]netip.Addr) error
+	Forget(addrs ...netip.Addr) error
+	Former() map[netip.Addr]netip.Addr
+	SetPeers(peers []net.HardwareAddr) error
+}
+
+// openRelay makes what keeps connections through a move; nil if that is not wanted, or the kernel cannot.
+func openRelay(ctx context.Context, wanted bool) relayer {
+	if !wanted {
+		return nil
+	}
+	r, err := relay.Open()
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Connections that clients keep open will break when their address moves")
+		return nil
+	}
+	return r
+}
+
+// keepConnections has the connections to addresses that this node is about to take over go on through the node that had
+// them: what they are translated to is known there. It comes before the announcements, so that no packet of them is
+// treated here as if it began a connection. Should that node be dead, relayWatch finds out.
+func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action) {
+	if a.relay == nil {
+		return
+	}
+	former, forget := map[netip.Addr]netip.Addr{}, []netip.Addr{}
+	for _, action := range actions {
+		act, ok := action.(ownership.Announce)
+		if !ok {
+			continue
+		}
+		ad := a.byAddr[act.Address]
+		if ad == nil || act.Cause == ownership.CauseInitial {
+			forget = append(forget, act.Address)
+			continue
+		}
+		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address.Is4()); via.IsValid() && ad.claim.before != a.self {
+			former[act.Address] = via
+		} else {
+			forget = append(forget, act.Address)
+		}
+	}
+	if err := a.relay.Keep(former); err != nil {
+		klog.FromContext(ctx).Error(err, "Connections from before a move will break", "addresses", len(former))
+	}
+	if err := a.relay.Forget(forget...); err != nil {
+		klog.FromContext(ctx).Error(err, "Connections of the past are handed on still", "addresses", len(forget))
+	}
+	if len(former) > 0 {
+		a.relayWatch.hurry()
+	}
+}
+
+// reachedAt returns the address of the family that another node has on a segment of this one; not valid if there is none.
+func reachedAt(other *v1alpha1.Announcer, links []l2.Link, four bool) netip.Addr {
+	if other == nil {
+		return netip.Addr{}
+	}
+	for _, i := range other.Status.Interfaces {
+		for _, text := range i.Addresses {
+			p, err := netip.ParsePrefix(text)
+			if err != nil || p.Addr().Is4() != four || !i.Up {
+				continue
+			}
+			if slices.ContainsFunc(links, func(l l2.Link) bool { return l.Usable() && onSubnetOf(l, p.Addr()) }) {
+				return p.Addr()
+			}
+		}
+	}
+	return netip.Addr{}
+}
+
+func onSubnetOf(l l2.Link, addr netip.Addr) bool {
+	return slices.ContainsFunc(l.Addresses, func(own netip.Prefix) bool {
+		return !own.IsSingleIP() && own.Contains(addr) && own.Addr() != addr
+	})
+}
+
+// nameStations tells layer 2 and the relay whose stations the other nodes are.
+func (a *agent) nameStations(ctx context.Context, stations map[l2.MAC]string) {
+	a.speaker.SetPeers(stations)
+	if a.relay == nil {
+		return
+	}
+	var macs []net.HardwareAddr
+	for mac := range stations {
+		macs = append(macs, net.HardwareAddr(mac[:]))
+	}
+	slices.SortFunc(macs, func(a, b net.HardwareAddr) int { return bytes.Compare(a, b) })
+	if err := a.relay.SetPeers(macs); err != nil {
+		klog.FromContext(ctx).Error(err, "Packets may be handed on more than once", "nodes", len(macs))
+	}
+}

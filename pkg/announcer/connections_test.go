@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/l2"
+)
+
+// fakeRelay keeps what it is told.
+type fakeRelay struct {
+	mu     sync.Mutex
+	former map[netip.Addr]netip.Addr
+}
+
+func (f *fakeRelay) Keep(former map[netip.Addr]netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.Copy(f.former, former)
+	return nil
+}
+
+func (f *fakeRelay) Forget(addrs ...netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range addrs {
+		delete(f.former, a)
+	}
+	return nil
+}
+
+func (f *fakeRelay) Former() map[netip.Addr]netip.Addr {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.former)
+}
+
+func (f *fakeRelay) SetPeers([]net.HardwareAddr) error { return nil }
+
+func TestReachedAt(t *testing.T) {
+	mac := l2.MAC{2, 0, 0, 0, 0, 1}
+	links := []l2.Link{
+		{Name: "eth0", MAC: mac, Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64")}},
+		{Name: "eth1", MAC: mac, Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}},
+	}
+	other := func(up bool, addresses ...string) *v1alpha1.Announcer {
+		return &v1alpha1.Announcer{Status: v1alpha1.AnnouncerStatus{Interfaces: []v1alpha1.NodeInterface{
+			{Name: "lo0", Up: true}, {Name: "eth0", Up: up, Addresses: addresses},
+		}}}
+	}
+	for _, tc := range []struct {
+		name  string
+		other *v1alpha1.Announcer
+		four  bool
+		want  string
+	}{
+		{"on the segment", other(true, "10.0.0.2/24", "fd00::2/64"), true, "10.0.0.2"},
+		{"on the segment, IPv6", other(true, "10.0.0.2/24", "fd00::2/64"), false, "fd00::2"},
+		{"of the other family only", other(true, "10.0.0.2/24"), false, "invalid IP"},
+		{"behind a router", other(true, "10.7.0.2/24"), true, "invalid IP"},
+		{"its interface is down", other(false, "10.0.0.2/24"), true, "invalid IP"},
+		{"our interface is down", other(true, "10.1.0.2/24"), true, "invalid IP"},
+		{"unknown", nil, true, "invalid IP"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := reachedAt(tc.other, links, tc.four).String(); got != tc.want {
+				t.Errorf("%s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestDeadNodesAreHandedNothing: of the nodes that packets are handed on to, those that do not answer twice are dropped;
+// a refused connection is an answer.
+func TestDeadNodesAreHandedNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		addr := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
+		r := &fakeRelay{former: map[netip.Addr]netip.Addr{addr(100): addr(1), addr(101): addr(1), addr(102): addr(2), addr(103): addr(3)}}
+		var mu sync.Mutex
+		dead := []netip.Addr{addr(1)}
+		once := map[netip.Addr]bool{addr(3): true}
+		counted := 0
+		w := newRelayWatch(r, 7946, func(n int) { mu.Lock(); counted = n; mu.Unlock() })
+		w.dial = func(ctx context.Context, to netip.AddrPort) error {
+			mu.Lock()
+			lost := slices.Contains(dead, to.Addr()) || once[to.Addr()]
+			delete(once, to.Addr())
+			mu.Unlock()
+			if lost {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return syscall.ECONNREFUSED
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.run(ctx) })
+		expect := func(when string, want ...netip.Addr) {
+			t.Helper()
+			synctest.Wait()
+			got := slices.SortedFunc(maps.Keys(r.Former()), netip.Addr.Compare)
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(got, want) || counted != len(want) {
+				t.Errorf("%s: packets for %v are handed on (counted %d), want %v", when, got, counted, want)
+			}
+		}
+		time.Sleep(hostTimeout + time.Millisecond)
+		expect("after one question", addr(100), addr(101), addr(102), addr(103))
+		time.Sleep(relayDoubt + hostTimeout)
+		expect("after two", addr(102), addr(103))
+		mu.Lock()
+		dead = append(dead, addr(2))
+		mu.Unlock()
+		w.hurry()
+		time.Sleep(relayDoubt + 2*hostTimeout + time.Millisecond)
+		expect("another one, asked in a hurry", addr(103))
+		cancel()
+		running.Wait()
+	})
+}
