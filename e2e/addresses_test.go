@@ -131,19 +131,6 @@ func TestVirtualIPDeletedByHandComesBack(t *testing.T) {
 	s.wantAddresses("b", s.v4(11))
 }
 
-func TestPoolThatAppearsLaterServesThoseWhoWait(t *testing.T) {
-	t.Parallel()
-	s := newSpace(t, sharedCloud(t))
-	waiting := s.service("a")
-	s.awaitWarning("a", "no", "address")
-	s.pool("p", []string{s.v4(10).String()})
-	s.awaitAddresses("a", s.v4(10))
-	now, err := s.Client().CoreV1().Services(s.namespace).Get(t.Context(), "a", metav1.GetOptions{})
-	if err != nil || now.Generation != waiting.Generation {
-		t.Errorf("somebody touched the Service: generation %d, was %d (%v)", now.Generation, waiting.Generation, err)
-	}
-}
-
 func TestPoolThatGrowsServesThoseWhoWait(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t, sharedCloud(t))

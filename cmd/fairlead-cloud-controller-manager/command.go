@@ -124,14 +124,16 @@ func startController(ctx context.Context, init app.ControllerInitContext, config
 	return c, true, nil
 }
 
-// startServiceController starts the stock service controller as the application does, but for what it sees.
+// startServiceController starts the stock service controller as the application does, but for what it sees, and with a
+// client that writes less.
 func startServiceController(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) (genericcontroller.Interface, bool, error) {
 	own, ok := cloud.(*provider.Cloud)
 	if !ok {
 		return nil, false, fmt.Errorf("controller %s runs over the provider %s only", names.ServiceLBController, provider.Name)
 	}
 	informers := config.SharedInformers.Core().V1()
-	stock, err := servicecontroller.New(cloud, config.ClientBuilder.ClientOrDie(init.ClientName),
+	stock, err := servicecontroller.New(cloud,
+		oneWrite{Interface: config.ClientBuilder.ClientOrDie(init.ClientName), services: informers.Services().Lister()},
 		controller.ForStock(informers.Services(), own.Balancers()), informers.Nodes(),
 		config.ComponentConfig.KubeCloudShared.ClusterName, featuregate.NewFeatureGate())
 	if err != nil {

@@ -134,7 +134,7 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	})
 	d := ad.decision
 	if d.configured && d.candidate {
-		a.gates.watch(ad.addr, ad.vip)
+		a.gates.watch(ad.addr, ad.vip, ad.vip.Spec.Candidates[0] == a.self)
 	} else {
 		a.gates.forget(ad.addr)
 	}

@@ -162,6 +162,7 @@ func (a *agent) hear(ctx context.Context, ev membership.Event) {
 		} else {
 			a.hosts.back(ev.Member.Name)
 		}
+		a.gates.hurry()
 		before := a.announcing
 		a.countMembers(ctx)
 		if ev.Kind == membership.Failed {

@@ -40,7 +40,8 @@ type bgpAgent struct {
 	speaker *bgp.Speaker
 	secrets corev1client.SecretInterface
 	peers   cache.SharedIndexInformer
-	view    func() bgpView // without peers, passwords, localReady and withdrawn
+	view    func() bgpView // without peers, vips, passwords, localReady and withdrawn
+	vips    func() []*v1alpha1.VirtualIP
 	synced  func() bool
 	hurry   func() // has the status written
 	local   *localEndpoints
@@ -64,13 +65,13 @@ func (p *parts) newBGPAgent() (*bgpAgent, error) {
 		speaker: bgp.New(bgp.Config{}), secrets: p.clients.Core.Secrets(secretNamespace),
 		peers: factory.Fairlead().V1alpha1().BGPPeers().Informer(), hurry: func() { p.reporter.hurry() },
 		wake: make(chan struct{}, 1), passwords: map[string]secret{},
-		local: newLocalEndpoints(p.address.Addr()),
+		local: newLocalEndpoints(p.address.Addr()), vips: p.objects.allVIPs,
 	}
 	b.synced = func() bool { return p.objects.synced() && b.peers.HasSynced() }
 	b.view = func() bgpView {
 		return bgpView{
 			self: p.cfg.NodeName, node: p.objects.node(), addr: p.address.Addr(), links: p.speaker.Links(),
-			vips: p.objects.allVIPs(), forwarding: !p.agent.gates.kubeProxyDead(),
+			forwarding: !p.agent.gates.kubeProxyDead(),
 		}
 	}
 	poke := cache.ResourceEventHandlerFuncs{
@@ -136,6 +137,9 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 		if p, ok := obj.(*v1alpha1.BGPPeer); ok {
 			v.peers = append(v.peers, p)
 		}
+	}
+	if len(v.peers) > 0 {
+		v.vips = b.vips() // nobody to announce them to: not worth a look at each whenever one changes
 	}
 	b.readSecrets(ctx, v.peers, v.node.labels)
 	v.passwords = b.passwords

@@ -54,10 +54,17 @@ func (g *gateKeeper) state(addr netip.Addr) programming {
 	return g.checker.state(addr)
 }
 
-// watch has the address checked from now on.
-func (g *gateKeeper) watch(addr netip.Addr, vip *v1alpha1.VirtualIP) {
+// watch has the address checked from now on; mine says that this node is its first candidate.
+func (g *gateKeeper) watch(addr netip.Addr, vip *v1alpha1.VirtualIP, mine bool) {
 	if g.checker != nil {
-		g.checker.watch(addr, vip.Spec.Services)
+		g.checker.watch(addr, vip.Spec.Services, mine)
+	}
+}
+
+// hurry has the addresses checked that have not been yet.
+func (g *gateKeeper) hurry() {
+	if g.checker != nil {
+		g.checker.hurry()
 	}
 }
 

@@ -26,6 +26,10 @@ const (
 	slowRecheck    = time.Second
 	// steadyRecheck of an address, jittered by half of it. It is long before a takeover that the verdict is needed.
 	steadyRecheck = 15 * time.Second
+	// standbyLook is when an address that another node is to announce is first looked at, jittered by half of it. By then
+	// kube-proxy has mostly followed; until then one look at each address by each node would be wasted work, and all of
+	// them at the same time.
+	standbyLook = 10 * time.Second
 	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
 	checkRound = 20 * time.Millisecond
 )
@@ -51,6 +55,7 @@ type programChecker struct {
 
 type watched struct {
 	ports   []portOf
+	mine    bool      // this node is the first candidate
 	good    time.Time // since when it may look unprogrammed without being judged so
 	due     time.Time
 	pause   time.Duration // before the next look while kube-proxy is expected to follow
@@ -74,20 +79,42 @@ func (c *programChecker) state(addr netip.Addr) programming {
 	return programmingUnknown
 }
 
-// watch has the address checked at once if it is new or its ports have changed.
-func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim) {
+// watch has the address checked if it is new or its ports have changed: at once where this node is to announce it, and
+// else in a while.
+func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim, mine bool) {
 	ports := portsToCheck(services)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watched[addr]
-	if w != nil && equalPorts(w.ports, ports) {
+	if w != nil && equalPorts(w.ports, ports) && (w.mine || !mine) {
 		return
 	}
 	if w == nil {
 		w = &watched{}
 		c.watched[addr] = w
 	}
-	w.ports, w.good, w.due, w.pause = ports, c.now(), c.now(), quickRecheck
+	at := c.now()
+	if !mine {
+		at = at.Add(standbyLook/2 + rand.N(standbyLook))
+	}
+	w.ports, w.mine, w.good, w.due, w.pause = ports, mine, at, at, quickRecheck
+	c.poke()
+}
+
+// hurry has the addresses checked at once that have no verdict yet: this node may have to take them over.
+func (c *programChecker) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for _, w := range c.watched {
+		if w.verdict == programmingUnknown && w.due.After(now) {
+			w.good, w.due = now, now
+		}
+	}
+	c.poke()
+}
+
+func (c *programChecker) poke() {
 	select {
 	case c.wake <- struct{}{}:
 	default:

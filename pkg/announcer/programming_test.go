@@ -54,7 +54,7 @@ func TestVerdictFollowsKubeProxy(t *testing.T) {
 				t.Errorf("%s: verdict %d, want %d", why, got, want)
 			}
 		}
-		c.watch(vip, claims(corev1.ProtocolTCP))
+		c.watch(vip, claims(corev1.ProtocolTCP), true)
 		expect(time.Second, programmingUnknown, "kube-proxy may need a second")
 		expect(programmingGrace, notProgrammed, "after the grace and the look that follows it")
 		forwarding.Store(true)
@@ -65,14 +65,57 @@ func TestVerdictFollowsKubeProxy(t *testing.T) {
 	})
 }
 
+// TestStandbysLookLater: a node that is not to announce an address looks at it once kube-proxy has mostly followed, unless
+// it has become the first candidate, or somebody else has failed.
+func TestStandbysLookLater(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.100")
+	for _, tc := range []struct {
+		name string
+		then func(c *programChecker)
+		want programming
+	}{
+		{"nothing happens", func(*programChecker) {}, programmingUnknown},
+		{"becomes the first", func(c *programChecker) { c.watch(vip, claims(corev1.ProtocolTCP), true) }, programmed},
+		{"a member fails", (*programChecker).hurry, programmed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			withChecker(t, func(c *programChecker, forwarding *atomic.Bool, looks *atomic.Int32) {
+				c.watch(vip, claims(corev1.ProtocolTCP), false)
+				time.Sleep(standbyLook/2 - time.Second)
+				if n := looks.Load(); n != 0 {
+					t.Errorf("%d looks before the address is needed", n)
+				}
+				forwarding.Store(true)
+				tc.then(c)
+				time.Sleep(checkRound)
+				synctest.Wait()
+				if got := c.state(vip); got != tc.want {
+					t.Errorf("verdict %d, want %d", got, tc.want)
+				}
+				time.Sleep(standbyLook + time.Second)
+				synctest.Wait()
+				if got := c.state(vip); got != programmed {
+					t.Errorf("verdict %d after the time of a standby", got)
+				}
+				forwarding.Store(false)
+				time.Sleep(2*steadyRecheck + programmingGrace)
+				synctest.Wait()
+				if got := c.state(vip); got != notProgrammed {
+					t.Errorf("verdict %d after the rules were lost", got)
+				}
+			})
+		})
+	}
+}
+
 func TestNewPortsKeepTheVerdictForTheGrace(t *testing.T) {
 	vip := netip.MustParseAddr("10.0.0.100")
 	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
 		forwarding.Store(true)
-		c.watch(vip, claims(corev1.ProtocolTCP))
+		c.watch(vip, claims(corev1.ProtocolTCP), true)
 		synctest.Wait()
 		forwarding.Store(false)
-		c.watch(vip, claims(corev1.ProtocolTCP, corev1.ProtocolUDP))
+		c.watch(vip, claims(corev1.ProtocolTCP, corev1.ProtocolUDP), true)
 		time.Sleep(programmingGrace - 200*time.Millisecond)
 		synctest.Wait()
 		if got := c.state(vip); got != programmed {
@@ -84,7 +127,7 @@ func TestNewPortsKeepTheVerdictForTheGrace(t *testing.T) {
 func TestAddressesAreNotCheckedTooOften(t *testing.T) {
 	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, looks *atomic.Int32) {
 		forwarding.Store(true)
-		c.watch(netip.MustParseAddr("10.0.0.100"), claims(corev1.ProtocolTCP))
+		c.watch(netip.MustParseAddr("10.0.0.100"), claims(corev1.ProtocolTCP), true)
 		time.Sleep(10 * time.Minute)
 		if n := looks.Load(); n < 20 || n > 90 {
 			t.Errorf("%d looks in ten minutes, want one in %v", n, steadyRecheck)
@@ -111,7 +154,7 @@ func TestWhatCannotBeCheckedCountsAsProgrammed(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newProgramChecker(func(context.Context, netip.Addr, portOf) (bool, error) { return false, tc.err }, func([]netip.Addr) {})
-			c.watch(vip, tc.services)
+			c.watch(vip, tc.services, true)
 			c.checkDue(t.Context())
 			if got := c.state(vip); got != programmed {
 				t.Errorf("verdict %d", got)

@@ -20,10 +20,9 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// reconcileService makes a Service's VirtualIPs and its status what they should be. A Service without the finalizer is
-// left to the stock controller, which sets it: a claim made before could outlive the Service. One of our own class gets
-// the finalizer together with its status, so that a Service without addresses has none; should the Service be deleted in
-// between, its claims are orphans, which are released too.
+// reconcileService makes a Service's VirtualIPs and its status what they should be. The finalizer comes with the status,
+// in one write, as it does from the stock controller: an address never stands in a status without it. Claims of a Service
+// that goes before that write are released as an orphan's.
 func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
@@ -37,12 +36,10 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 		return fmt.Errorf("reading Service %s: %w", key, err)
 	case c.leaves(service):
 		return c.cleanUp(ctx, service)
-	case !helpers.HasLBFinalizer(service) && !ofOwnClass(service):
-		if !c.managed(service) {
-			return c.releaseOrphan(ctx, namespace, name)
-		}
-		return nil
-	case !c.managed(service):
+	case c.managed(service):
+	case !helpers.HasLBFinalizer(service):
+		return c.releaseOrphan(ctx, namespace, name)
+	default:
 		return nil // the stock controller cleans up, and takes the finalizer off after that
 	}
 	status, err := c.config.Balancers.Ensure(ctx, service)
@@ -59,7 +56,11 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	if first {
 		changed.Finalizers = append(changed.Finalizers, helpers.LoadBalancerCleanupFinalizer)
 	}
-	if _, err := helpers.PatchService(c.config.Kube.CoreV1(), service, changed); err != nil && !apierrors.IsNotFound(err) {
+	_, err = helpers.PatchService(c.config.Kube.CoreV1(), service, changed)
+	if apierrors.IsNotFound(err) {
+		return c.releaseOrphan(ctx, namespace, name)
+	}
+	if err != nil {
 		return fmt.Errorf("writing the status of Service %s: %w", key, err)
 	}
 	if first {

@@ -170,7 +170,7 @@ func TestNoPoolOffersTheFamily(t *testing.T) {
 	x := ipam.NewIndex()
 	x.SetPools([]ipam.PoolSpec{{Name: "four", Addresses: mustRanges(t, "10.0.0.0/24"), AutoAssign: true}}, nil)
 	_, err := x.Pick(ipam.Request{Family: ipam.IPv6}, time.Unix(0, 0))
-	if !errors.Is(err, ipam.ErrNoPool) || err.Error() != "no pool offers IPv6" {
+	if !errors.Is(err, ipam.ErrNoPool) || err.Error() != "no pool offers IPv6 addresses: an AddressPool that does is needed" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -139,7 +139,7 @@ func (e *NoAddressError) Error() string {
 	case !e.Request.Within.IsEmpty():
 		fmt.Fprintf(&b, "no address in %s can be assigned", e.Request.Within)
 	case e.onlyFamilyMissing():
-		return fmt.Sprintf("no pool offers %s", e.Request.Family)
+		return fmt.Sprintf("no pool offers %s addresses: an AddressPool that does is needed", e.Request.Family)
 	default:
 		fmt.Fprintf(&b, "no %s address can be assigned", e.Request.Family)
 	}
