@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/bgp"
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 	"github.com/fairlead-io/fairlead/pkg/l2"
 )
 
@@ -122,7 +123,7 @@ func bgpRoutes(vip *v1alpha1.VirtualIP, node labels.Set) []bgp.Route {
 		}
 		for _, text := range a.BGP.Communities {
 			// What the schema lets through and is none (65536:1) is left out rather than the address.
-			if c, err := bgp.ParseCommunity(string(text)); err == nil {
+			if c, err := community.Parse(string(text)); err == nil {
 				r.Communities = append(r.Communities, c)
 			}
 		}

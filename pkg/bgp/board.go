@@ -70,7 +70,7 @@ func (b *board) know(at netip.Addr, p Peer) {
 	b.with(p.Name, func(e *entry) {
 		b.byAddr[at] = p.Name
 		e.peer = p
-		e.LastError = ""
+		e.Address, e.LocalASN, e.LastError = at, p.LocalASN, ""
 		if !p.BFD.Enabled() {
 			e.BFD = ""
 		}
@@ -83,6 +83,7 @@ func (b *board) forget(at netip.Addr) {
 	defer b.mu.Unlock()
 	if e := b.byName[b.byAddr[at]]; e != nil {
 		e.to(Idle)
+		e.Address = netip.Addr{}
 	}
 	delete(b.byAddr, at)
 	b.poke()
@@ -166,7 +167,7 @@ func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 		e.families = commonFamilies(ev.Peer.State.LocalCap, ev.Peer.State.RemoteCap)
 	} else if s := ev.Peer.State; s.DisconnectMessage != "" &&
 		s.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
-		e.LastError = s.DisconnectMessage
+		e.LastError = endInWords(s.DisconnectReason, s.DisconnectMessage)
 	}
 	b.poke()
 }
@@ -193,6 +194,7 @@ func commonFamilies(local, remote []bgp.ParameterCapabilityInterface) map[bgp.Fa
 
 // heard takes the errors that the server only logs, such as that of a connection refused.
 func (b *board) heard(at netip.Addr, reason string) {
+	reason = withoutPorts(reason)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.byName[b.byAddr[at]]; e != nil && e.State != Established && e.LastError != reason {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 )
 
 // defaultLocalPreference is what routers take where none is given.
@@ -28,7 +30,7 @@ type member struct {
 func (m member) key() string {
 	var b strings.Builder
 	standard, large := split(m.Communities)
-	fmt.Fprintf(&b, "%v %v %d", standard, large, m.Prepend)
+	fmt.Fprintf(&b, "%v %v %d %d", standard, large, m.Prepend, m.LinkBandwidth)
 	if m.LocalPreference != nil {
 		fmt.Fprintf(&b, " lp%d", *m.LocalPreference)
 	}
@@ -125,9 +127,23 @@ func drained(routes []Route) []Route {
 	for i := range out {
 		lowest := uint32(0)
 		out[i].LocalPreference = &lowest
-		out[i].Communities = append(slices.Clone(out[i].Communities), gracefulShutdown())
+		out[i].Communities = append(slices.Clone(out[i].Communities), community.GracefulShutdown())
 	}
 	return out
+}
+
+// split returns the standard and the large communities as text, sorted, each once.
+func split(communities []community.Community) (standard, large []string) {
+	for _, c := range communities {
+		if c.Large {
+			large = append(large, c.String())
+		} else {
+			standard = append(standard, c.String())
+		}
+	}
+	slices.Sort(standard)
+	slices.Sort(large)
+	return slices.Compact(standard), slices.Compact(large)
 }
 
 // sortedKeys returns the keys in order.

@@ -24,6 +24,8 @@ const (
 	// maxReceived is how many routes of a family a peer may send before the session is closed. They are all refused, but
 	// kept in memory.
 	maxReceived = 200_000
+	// maxLongLived is what the capability has 24 bits for.
+	maxLongLived = (1<<24 - 1) * time.Second
 )
 
 // validate finds what would make GoBGP or the kernel refuse the peer, or do something else than was asked for.
@@ -49,6 +51,10 @@ func (p Peer) validate() error {
 		return errors.New("bfd works with peers on the same segment only, this one is multihop")
 	case p.GracefulRestart > 4095*time.Second:
 		return fmt.Errorf("graceful restart time %v: must be at most 4095s", p.GracefulRestart)
+	case p.LongLivedStale > maxLongLived:
+		return fmt.Errorf("long-lived stale time %v: must be at most %v", p.LongLivedStale, maxLongLived)
+	case p.LongLivedStale > 0 && p.GracefulRestart <= 0:
+		return fmt.Errorf("long-lived stale time %v: needs graceful restart", p.LongLivedStale)
 	}
 	return nil
 }
@@ -103,15 +109,19 @@ func apiPeer(p Peer, at netip.Addr, restarting bool) *api.Peer {
 	if p.GracefulRestart > 0 {
 		out.GracefulRestart = &api.GracefulRestart{
 			Enabled: true, RestartTime: uint32(seconds(p.GracefulRestart)), DeferralTime: uint32(seconds(deferral)),
-			LocalRestarting: restarting,
+			LocalRestarting: restarting, LonglivedEnabled: p.LongLivedStale > 0,
 		}
 	}
 	for _, afi := range []api.Family_Afi{api.Family_AFI_IP, api.Family_AFI_IP6} {
 		family := &api.Family{Afi: afi, Safi: api.Family_SAFI_UNICAST}
+		longLived := &api.LongLivedGracefulRestartConfig{
+			Enabled: p.LongLivedStale > 0, RestartTime: uint32(seconds(p.LongLivedStale)),
+		}
 		out.AfiSafis = append(out.AfiSafis, &api.AfiSafi{
-			Config:            &api.AfiSafiConfig{Family: family, Enabled: true},
-			MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: p.GracefulRestart > 0}},
-			PrefixLimits:      &api.PrefixLimit{Family: family, MaxPrefixes: maxReceived},
+			Config:                   &api.AfiSafiConfig{Family: family, Enabled: true},
+			MpGracefulRestart:        &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: p.GracefulRestart > 0}},
+			LongLivedGracefulRestart: &api.LongLivedGracefulRestart{Config: longLived},
+			PrefixLimits:             &api.PrefixLimit{Family: family, MaxPrefixes: maxReceived},
 		})
 	}
 	return out

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 )
 
 const frrBasics = `router bgp 64500
@@ -71,11 +73,11 @@ func established(t *testing.T, s *Speaker) {
 	})
 }
 
-func communities(t *testing.T, texts ...string) []Community {
+func communities(t *testing.T, texts ...string) []community.Community {
 	t.Helper()
-	var out []Community
+	var out []community.Community
 	for _, s := range texts {
-		c, err := ParseCommunity(s)
+		c, err := community.Parse(s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 	"k8s.io/klog/v2"
 )
@@ -62,7 +63,7 @@ func (b *logBridge) Handle(ctx context.Context, r slog.Record) error {
 		return true
 	})
 	if code[0] != 0 {
-		reason = "notification sent: " + bgp.NewNotificationErrorCode(code[0], code[1]).String()
+		reason = endInWords(api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, bgp.NewNotificationErrorCode(code[0], code[1]).String())
 	}
 	if at.IsValid() && reason != "" && !transition {
 		b.heard(at, reason)

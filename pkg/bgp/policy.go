@@ -105,6 +105,11 @@ func exportStatement(name string, n class, peer Peer, a Attributes, afi api.Fami
 	if a.Prepend > 0 && peer.ASN != peer.LocalASN {
 		s.Actions.AsPrepend = &api.AsPrependAction{Asn: peer.LocalASN, Repeat: uint32(a.Prepend)}
 	}
+	if a.LinkBandwidth > 0 {
+		s.Actions.ExtCommunity = &api.CommunityAction{
+			Type: api.CommunityAction_TYPE_ADD, Communities: []string{linkBandwidth(peer.LocalASN, a.LinkBandwidth)},
+		}
+	}
 	if nextHop.IsValid() {
 		s.Actions.Nexthop = &api.NexthopAction{Address: nextHop.String()}
 	}
@@ -116,4 +121,15 @@ func exportStatement(name string, n class, peer Peer, a Attributes, afi api.Fami
 		s.Actions.LargeCommunity = &api.CommunityAction{Type: api.CommunityAction_TYPE_REPLACE, Communities: large}
 	}
 	return s
+}
+
+// asTrans stands for an ASN of four bytes where there is room for two (RFC 6793).
+const asTrans = 23456
+
+// linkBandwidth is the extended community of a link bandwidth in bytes per second, as GoBGP reads it.
+func linkBandwidth(asn, bandwidth uint32) string {
+	if asn > 0xFFFF {
+		asn = asTrans
+	}
+	return fmt.Sprintf("lb:%d:%d", asn, bandwidth)
 }

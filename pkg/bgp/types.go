@@ -5,6 +5,8 @@ package bgp
 import (
 	"net/netip"
 	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 )
 
 // Desired is everything that should be announced, and to whom.
@@ -45,6 +47,9 @@ type Peer struct {
 	// GracefulRestart is how long the peer is to keep routes while the speaker restarts (RFC 4724), at most 4095s. Zero
 	// turns it off.
 	GracefulRestart time.Duration
+	// LongLivedStale is how much longer the peer is to keep them as a last resort (RFC 9494), at most 2^24-1 seconds. Needs
+	// GracefulRestart; zero turns it off.
+	LongLivedStale time.Duration
 	// NextHop4 and NextHop6 replace the next hop of the routes of a family. Needed for IPv6 routes over an IPv4 session,
 	// whose own address cannot be the next hop; default otherwise: the session's local address.
 	NextHop4, NextHop6 netip.Addr
@@ -71,13 +76,16 @@ type Route struct {
 
 // Attributes of a route.
 type Attributes struct {
-	Communities []Community
+	Communities []community.Community
 	// LocalPreference is sent to internal peers. Nil means 100.
 	LocalPreference *uint32
 	// MED is not sent when nil.
 	MED *uint32
 	// Prepend is how many times the local ASN is put before the path once more, towards external peers.
 	Prepend uint8
+	// LinkBandwidth in bytes per second is told to peers that balance by it (draft-ietf-idr-link-bandwidth), at most 2^32-1;
+	// zero tells nothing.
+	LinkBandwidth uint32
 }
 
 // State of a session, as RFC 4271 section 8.2.2 names it.
@@ -95,8 +103,12 @@ const (
 
 // Session is how it stands with one peer.
 type Session struct {
-	Peer  string
-	State State
+	Peer string
+	// Address of the peer; invalid while it has not been found.
+	Address netip.Addr
+	// LocalASN towards the peer.
+	LocalASN uint32
+	State    State
 	// Since when the session has this state.
 	Since time.Time
 	// Prefixes that the peer is told now: none unless Established.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package bgp
+package community
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestParseCommunity(t *testing.T) {
+func TestParse(t *testing.T) {
 	tests := []struct {
 		in, want, err string
 	}{
@@ -34,7 +34,7 @@ func TestParseCommunity(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {
-			got, err := ParseCommunity(tt.in)
+			got, err := Parse(tt.in)
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("error %v, want one with %q", err, tt.err)
@@ -48,16 +48,16 @@ func TestParseCommunity(t *testing.T) {
 	}
 }
 
-func FuzzParseCommunity(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"65000:100", "65000:1:2", "no-export", "::", "1:", "99999999999:1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c, err := ParseCommunity(s)
+		c, err := Parse(s)
 		if err != nil {
 			return
 		}
-		again, err := ParseCommunity(c.String())
+		again, err := Parse(c.String())
 		if err != nil || again != c {
 			t.Fatalf("%q is %+v, which is written %q and read back as %+v, %v", s, c, c.String(), again, err)
 		}

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package bgp
+// Package community reads and writes BGP communities: standard (RFC 1997), large (RFC 8092), and the well-known ones by
+// name. It is apart from package bgp so that whoever checks what a user wrote need not carry a BGP speaker.
+package community
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,8 +46,8 @@ func wellKnown(name string) (uint32, bool) {
 	return 0, false
 }
 
-// ParseCommunity reads 65000:100, 65000:1:2 or the name of a well-known community such as no-export.
-func ParseCommunity(s string) (Community, error) {
+// Parse reads 65000:100, 65000:1:2 or the name of a well-known community such as no-export.
+func Parse(s string) (Community, error) {
 	if v, ok := wellKnown(s); ok {
 		return Community{Global: v >> 16, Local1: v & 0xFFFF}, nil
 	}
@@ -82,7 +83,7 @@ func numbers(whole string, parts []string, bits int) ([]uint32, error) {
 	return out, nil
 }
 
-// String is the form that ParseCommunity reads, in numbers.
+// String is the form that Parse reads, in numbers.
 func (c Community) String() string {
 	if c.Large {
 		return fmt.Sprintf("%d:%d:%d", c.Global, c.Local1, c.Local2)
@@ -90,19 +91,5 @@ func (c Community) String() string {
 	return fmt.Sprintf("%d:%d", c.Global, c.Local1)
 }
 
-// gracefulShutdown asks the peer to prefer any other path (RFC 8326).
-func gracefulShutdown() Community { return Community{Global: 0xFFFF} }
-
-// split returns the standard and the large communities as text, sorted, each once.
-func split(communities []Community) (standard, large []string) {
-	for _, c := range communities {
-		if c.Large {
-			large = append(large, c.String())
-		} else {
-			standard = append(standard, c.String())
-		}
-	}
-	slices.Sort(standard)
-	slices.Sort(large)
-	return slices.Compact(standard), slices.Compact(large)
-}
+// GracefulShutdown asks the peer to prefer any other path (RFC 8326).
+func GracefulShutdown() Community { return Community{Global: 0xFFFF} }

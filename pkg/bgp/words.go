@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"regexp"
+
+	"github.com/osrg/gobgp/v4/api"
+)
+
+// endInWords says why a session ended, for the person who reads the status.
+func endInWords(reason api.PeerState_DisconnectReason, message string) string {
+	switch reason {
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, api.PeerState_DISCONNECT_REASON_HARD_RESET:
+		return "the peer ended the session: " + notificationInWords(message)
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_INVALID_MSG:
+		return "the session was ended here: " + notificationInWords(message)
+	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
+		return "nothing was heard from the peer for the hold time"
+	case api.PeerState_DISCONNECT_REASON_READ_FAILED:
+		return "the connection was closed or broke while reading"
+	case api.PeerState_DISCONNECT_REASON_WRITE_FAILED:
+		return "the connection broke while writing"
+	case api.PeerState_DISCONNECT_REASON_GRACEFUL_RESTART:
+		return "the connection was closed, as by a peer that restarts"
+	case api.PeerState_DISCONNECT_REASON_ADMIN_DOWN:
+		return "the session was shut down here"
+	case api.PeerState_DISCONNECT_REASON_BAD_PEER_AS:
+		return "the peer has another ASN than peerASN"
+	default:
+		return message
+	}
+}
+
+// notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the
+// names: "notification-received code 6(cease) subcode 1(maximum number of prefixes reached)".
+func notificationInWords(message string) string {
+	parts := regexp.MustCompile(`^(?:notification-\S+ )?code \d+\((.+?)\)(?: subcode \d+\((.+)\))?$`).FindStringSubmatch(message)
+	switch {
+	case parts == nil:
+		return message
+	case parts[2] == "" || parts[2] == "undefined":
+		return parts[1]
+	}
+	return parts[1] + ", " + parts[2]
+}
+
+// withoutPorts takes the local port out of an error of a connection, which is another one at each attempt.
+func withoutPorts(message string) string {
+	return regexp.MustCompile(`([0-9a-f\]]):\d+->`).ReplaceAllString(message, "$1->")
+}
