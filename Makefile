@@ -86,11 +86,12 @@ verify: ## Check that what is generated is fresh, and that go.mod is tidy
 
 .PHONY: packages
 packages:
-	@.ci/packages nft:nftables ip:iproute2 conntrack:conntrack iptables:iptables tcpdump:tcpdump arping:arping
+	@.ci/packages nft:nftables ip:iproute2 conntrack:conntrack iptables:iptables tcpdump:tcpdump arping:arping \
+		bird:bird2 vtysh:frr
 
 .PHONY: bench-packages
 bench-packages:
-	@.ci/packages keepalived:keepalived bird:bird2 vtysh:frr
+	@.ci/packages keepalived:keepalived
 
 .PHONY: clean
 clean: ## Remove what was built here, and labs that were left behind

@@ -83,10 +83,14 @@ func (l *Lab) addStation(name string, offset int) error {
 	if err != nil {
 		return err
 	}
-	if name != ControlPlane && name != Client && offset >= nodeOffset || name == Router {
-		if err := h.sysctl(forwardingSysctls()); err != nil {
-			return err
-		}
+	switch {
+	case name == Router:
+		err = h.sysctl(routerSysctls())
+	case offset > nodeOffset:
+		err = h.sysctl(forwardingSysctls())
+	}
+	if err != nil {
+		return err
 	}
 	if err := l.plug(h, "eth0", segmentBridge, name); err != nil {
 		return err
@@ -141,28 +145,14 @@ func (l *Lab) addFarNetwork() error {
 	if err != nil {
 		return err
 	}
-	far, err := l.addHost(Far)
-	if err != nil {
-		return err
-	}
-	nets := [2]netip.Prefix{}
-	for i, a := range l.plan.farOn(routerOffset) {
-		nets[i] = netip.PrefixFrom(a, l.plan.segment()[i].Bits()).Masked()
-	}
 	if err := l.plug(router, "eth1", farBridge, "far-router"); err != nil {
 		return err
 	}
-	if err := router.assign("eth1", l.plan.farOn(routerOffset), nets); err != nil {
+	own := l.plan.farOn(routerOffset)
+	if err := router.assign("eth1", own, l.plan.farNetwork()); err != nil {
 		return err
 	}
-	if err := l.plug(far, "eth0", farBridge, Far); err != nil {
-		return err
-	}
-	far.addrs = l.plan.farOn(farOffset)
-	if err := far.assign("eth0", far.addrs, nets); err != nil {
-		return err
-	}
-	return far.defaultRoute("eth0", l.plan.farOn(routerOffset))
+	return l.addFarHost(Far, l.plan.farOn(farOffset), own)
 }
 
 // plug lays a cable from a host to a bridge of the switch; port is the name of its end there.

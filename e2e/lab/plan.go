@@ -55,6 +55,12 @@ func (p plan) farOn(offset int) [2]netip.Addr {
 	}
 }
 
+// farNetwork returns the far network, IPv4 and IPv6.
+func (p plan) farNetwork() [2]netip.Prefix {
+	network := p.farOn(0)
+	return [2]netip.Prefix{netip.PrefixFrom(network[0], 24), netip.PrefixFrom(network[1], 64)}
+}
+
 // pods returns the pod networks of node number n (from 1).
 func (p plan) pods(n int) [2]netip.Prefix {
 	return [2]netip.Prefix{

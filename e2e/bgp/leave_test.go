@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bgp
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/e2e/lab"
+)
+
+// inFlight is how long a request may take before and after the moment in which the watch saw a route change.
+const inFlight = 300 * time.Millisecond
+
+// client asks an address from behind a router, whose routes are watched.
+type client struct {
+	router
+	addr  netip.Addr
+	probe *lab.Probe
+	watch *lab.RouteWatch
+}
+
+// clients ask both addresses from behind all routers.
+func (c *cloud) clients(t *testing.T, web addresses) []client {
+	t.Helper()
+	var all []client
+	for _, r := range c.routers {
+		watch, err := c.WatchRoutes(r.host)
+		must(t, err)
+		t.Cleanup(watch.Stop)
+		for _, addr := range web {
+			p, err := c.ProbeHTTP(t.Context(), r.far, url(addr), lab.ProbeOptions{Interval: 40 * time.Millisecond, Timeout: 5 * time.Second})
+			must(t, err)
+			all = append(all, client{r, addr, p, watch})
+		}
+	}
+	return all
+}
+
+// end stops the requests, and returns how the router's route to the address changed meanwhile. A request that failed fails
+// the test, unless the route changed during it: then the router sent half of the connection to another node, which no
+// announcement can prevent.
+func (x client) end(t *testing.T) []lab.RouteChange {
+	t.Helper()
+	attempts := x.probe.Stop()
+	changes, err := x.watch.Changes(netip.PrefixFrom(x.addr, x.addr.BitLen()))
+	must(t, err)
+	torn := 0
+	for _, a := range attempts {
+		if a.OK {
+			continue
+		}
+		if slices.ContainsFunc(changes, func(change lab.RouteChange) bool {
+			return change.Time.After(a.Start.Add(-inFlight)) && change.Time.Before(a.Start.Add(inFlight))
+		}) {
+			torn++
+			continue
+		}
+		t.Errorf("a request to %s through %s failed after %v: %s", x.addr, x.peer, a.End.Sub(a.Start), a.Err)
+	}
+	t.Logf("%s through %s: %d requests, %d in flight when the route changed were lost", x.addr, x.peer, len(attempts), torn)
+	return changes
+}
+
+// drained looks for the announcement as the last resort, and for the withdrawal.
+func drained(t *testing.T, c *cloud, web addresses) {
+	clients := c.clients(t, web)
+	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":"true"}}`)
+	lab.Await(t.Context(), t, "GRACEFUL_SHUTDOWN at FRR", func(ctx context.Context) (bool, string, error) {
+		out, err := c.frr.Vtysh(ctx, "show bgp ipv4 unicast community graceful-shutdown")
+		return strings.Contains(out, web[0].String()), out, err
+	})
+	lab.Await(t.Context(), t, "GRACEFUL_SHUTDOWN at BIRD", func(ctx context.Context) (bool, string, error) {
+		out, err := c.bird.Birdc(ctx, "show", "route", "where", "(65535,0)", "~", "bgp_community", "&&", "bgp_local_pref", "=", "0")
+		return strings.Contains(out, web[0].String()) && strings.Contains(out, web[1].String()), out, err
+	})
+	c.awaitHops(t, web, "n1", "n3")
+	c.awaitWithdrawn(t, web)
+	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":null}}`)
+	c.awaitHops(t, web, c.Nodes()...)
+	for _, x := range clients {
+		x.end(t)
+	}
+}
+
+// awaitWithdrawn waits until no router has a path through n2 that it could fall back to.
+func (c *cloud) awaitWithdrawn(t *testing.T, web addresses) {
+	t.Helper()
+	lab.Await(t.Context(), t, "n2 gone from the tables", func(ctx context.Context) (bool, string, error) {
+		frr, err := c.frr.Vtysh(ctx, fmt.Sprintf("show bgp ipv4 unicast %s/32", web[0]))
+		if err != nil {
+			return false, "", err
+		}
+		bird, err := c.bird.Birdc(ctx, "show", "route", "for", web[0].String(), "all")
+		return !strings.Contains(frr+bird, "192.0.2.12"), frr + bird, err
+	})
+}
+
+// restarted is [cloud.restart] with BFD, which BIRD does not let a neighbour lose that is restarting.
+func restarted(t *testing.T, c *cloud, web addresses) { c.restart(t, web, "tor-a") }
+
+// restart ends an announcer and starts another. The routers that keep routes meanwhile are to touch none.
+func (c *cloud) restart(t *testing.T, web addresses, keeping ...string) {
+	t.Helper()
+	ctx := t.Context()
+	clients := c.clients(t, web)
+	must(t, c.Announcer("n1").Terminate(ctx))
+	ended := time.Now()
+	lab.Await(ctx, t, "FRR to have noticed", func(ctx context.Context) (bool, string, error) {
+		out, err := c.frr.Vtysh(ctx, fmt.Sprintf("show bgp ipv4 unicast %s/32", web[0]))
+		return strings.Contains(out, "stale"), out, err
+	})
+	_, err := c.StartAnnouncer(ctx, "n1")
+	must(t, err)
+	c.awaitSessions(t, "n1", 2, ended)
+	c.awaitHops(t, web, c.Nodes()...)
+	for _, x := range clients {
+		changes := x.end(t)
+		if slices.Contains(keeping, x.peer) && len(changes) > 0 {
+			t.Errorf("%s changed its routes to %s: %+v", x.peer, x.addr, changes)
+		}
+	}
+}
+
+// awaitSessions waits until a node's Announcer tells of sessions with all routers, made after the given moment, and of so
+// many prefixes.
+func (c *cloud) awaitSessions(t *testing.T, node string, prefixes int32, after time.Time) {
+	t.Helper()
+	lab.Await(t.Context(), t, "sessions of "+node, func(ctx context.Context) (bool, string, error) {
+		a, err := c.fairlead.FairleadV1alpha1().Announcers().Get(ctx, node, metav1.GetOptions{})
+		if err != nil {
+			return false, "", err
+		}
+		ok := len(a.Status.BGP) == len(c.routers)
+		for _, s := range a.Status.BGP {
+			ok = ok && s.State == "Established" && s.Prefixes == prefixes && s.Since != nil && s.LastError == "" &&
+				!s.Since.Time.Before(after.Truncate(time.Second))
+		}
+		return ok, fmt.Sprintf("%+v", a.Status.BGP), nil
+	})
+}
+
+// crashed is the last of the tests. Without BFD the routers would wait for the hold time of 90 s, or for the restart.
+func crashed(t *testing.T, c *cloud, web addresses) {
+	must(t, c.Apply(t.Context(), c.page.the(t, "Announcing by BGP", "yaml")))
+	up := regexp.MustCompile(`(?im)^192\.0\.2\.13\s.*\sup\s|\s192\.0\.2\.13\s.*\sup\s*$`)
+	lab.Await(t.Context(), t, "BFD up at both routers", func(ctx context.Context) (bool, string, error) {
+		frr, err := c.frr.Vtysh(ctx, "show bfd peers brief")
+		if err != nil {
+			return false, "", err
+		}
+		bird, err := c.bird.Birdc(ctx, "show", "bfd", "sessions")
+		return up.MatchString(frr) && up.MatchString(bird), frr + bird, err
+	})
+	c.awaitHops(t, web, c.Nodes()...)
+	began := time.Now()
+	must(t, c.CrashNode("n3"))
+	c.awaitHops(t, web, "n1", "n2")
+	t.Logf("next hop gone after %v", time.Since(began))
+}
