@@ -24,10 +24,11 @@ const (
 	flagCheck
 )
 
-// An entry begins with one byte: bit 7 IPv6, bits 4-5 the phase, bits 0-1 the gate.
+// An entry begins with one byte: bit 7 IPv6, bits 4-5 the phase, bits 2-3 the route, bits 0-1 the gate.
 const (
 	entryIPv6  = 1 << 7
 	phaseShift = 4
+	routeShift = 2
 	twoBits    = 3
 )
 
@@ -79,7 +80,7 @@ func appendString(b []byte, s string) []byte {
 }
 
 func appendEntry(b []byte, e ownership.Entry, names []string) []byte {
-	head := byte(e.Phase)<<phaseShift | byte(e.Gate)
+	head := byte(e.Phase)<<phaseShift | byte(e.Route)<<routeShift | byte(e.Gate)
 	if e.Address.Is6() {
 		head |= entryIPv6
 	}
@@ -185,13 +186,14 @@ func (r *reader) entry(names []string) ownership.Entry {
 	addr, ok := netip.AddrFromSlice(r.take(length))
 	e := ownership.Entry{
 		Address: addr, Phase: ownership.Phase(head >> phaseShift & twoBits), Gate: ownership.Gate(head & twoBits),
+		Route: ownership.Route(head >> routeShift & twoBits),
 		Term: r.uvarint(), Order: r.byte(),
 	}
 	switch i := r.uvarint(); {
 	case !ok:
 		r.fail(errTruncated)
-	case e.Phase > ownership.PhaseYielding || e.Gate > ownership.GateClosed || addr.Is4In6():
-		r.fail(fmt.Errorf("entry for %v: unknown phase %d or gate %d", addr, e.Phase, e.Gate))
+	case e.Phase > ownership.PhaseYielding || e.Gate > ownership.GateClosed || e.Route > ownership.RouteFailing || addr.Is4In6():
+		r.fail(fmt.Errorf("entry for %v: unknown phase %d, gate %d or route %d", addr, e.Phase, e.Gate, e.Route))
 	case i > uint64(len(names)):
 		r.fail(fmt.Errorf("entry for %v: successor %d of %d", addr, i, len(names)))
 	case i > 0:

@@ -38,6 +38,10 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		{"IPv4 claim", ownership.Message{From: "n1", Incarnation: 1, Seq: 3, Settled: true, Entries: []ownership.Entry{
 			{Address: netip.MustParseAddr("10.0.0.100"), Term: 1, Phase: ownership.PhaseHolding},
 		}}},
+		{"route of an address announced by BGP", ownership.Message{From: "n1", Incarnation: 1, Seq: 4, Entries: []ownership.Entry{
+			{Address: netip.MustParseAddr("fd00::1"), Route: ownership.RouteFailing},
+			{Address: netip.MustParseAddr("fd00::2"), Route: ownership.RouteHealthy, Gate: ownership.GateUnhealthy},
+		}}},
 		{"handover of both", yielding(5)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

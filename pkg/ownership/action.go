@@ -5,9 +5,9 @@ package ownership
 import "net/netip"
 
 // Action is something that the caller of [Machine].Step has to do; one of
-// [Announce], [Withdraw], [OwnerChanged], [Gossip] and [Send]. Actions are to be
-// done in the order returned, so that a node withdraws before it says that it
-// has.
+// [Announce], [Withdraw], [OwnerChanged], [RoutesChanged], [Gossip] and [Send].
+// Actions are to be done in the order returned, so that a node withdraws before
+// it says that it has.
 type Action interface{ action() }
 
 // Cause says why an address is announced or withdrawn. Its text is a stable

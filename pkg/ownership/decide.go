@@ -125,13 +125,16 @@ func (m *Machine) withdraw(r *record, cause Cause) {
 	m.state(r, Entry{Address: r.address, Term: r.own.Term, Gate: r.own.Gate})
 }
 
-// stateGate tells the others about the local gate; an address that is gone is
-// not spoken of at all.
+// stateGate tells the others about the local gate and what this node does by way
+// of routers; an address that is gone is not spoken of at all.
 func (m *Machine) stateGate(r *record) {
 	e := r.own
 	e.Gate = r.gate
 	if !r.configured {
 		e = Entry{Address: r.address}
+	}
+	if e.Route = r.route; m.left {
+		e.Route = RouteNone
 	}
 	m.state(r, e)
 }

@@ -32,6 +32,9 @@
 //     candidate by name to take over, and withdraws on hearing that it has.
 //   - Where all candidates are unhealthy, all count as healthy.
 //
+// For addresses that routers spread over several nodes there is no owner. The
+// machine only carries what the nodes say of them, see [Route].
+//
 // # Repair of lost gossip
 //
 // Messages may be lost, delayed, doubled and reordered. Each carries a run

@@ -97,10 +97,12 @@ type record struct {
 	epoch      int64
 	gate       Gate
 	gateKnown  bool
+	route      Route
 
 	own       Entry
 	mentions  int     // peers that state anything about it
 	claimants []*peer // those whose entry holds, alive or not
+	routers   []*peer // those that take part in routing it, alive or not
 	maxTerm   uint64  // highest ever heard or used
 	recorded  uint64  // highest term of earlier machines, see Address.Term
 
@@ -111,6 +113,7 @@ type record struct {
 
 	owner     string // as last reported
 	ownerTerm uint64
+	routes    RoutesChanged // as last reported
 }
 
 // New returns a machine that knows no address and no other node.
@@ -217,6 +220,7 @@ func (m *Machine) decide() {
 	for _, r := range sorted(m.touched) {
 		m.decideOne(r)
 		m.report(r)
+		m.reportRoutes(r)
 		m.collect(r)
 	}
 	clear(m.touched)
@@ -237,7 +241,7 @@ func (m *Machine) touch(r *record) { m.touched[r.address] = r }
 // collect drops the record of an address that nobody speaks of any more. While
 // anybody does, its highest term must not be forgotten.
 func (m *Machine) collect(r *record) {
-	if !r.configured && !r.gateKnown && r.own.silent() && r.mentions == 0 {
+	if !r.configured && !r.gateKnown && r.route == RouteNone && r.own.silent() && r.mentions == 0 {
 		delete(m.records, r.address)
 		delete(m.waiting, r.address)
 	}

@@ -47,6 +47,8 @@ type Entry struct {
 	Order uint8
 	// Successor is the node asked to take over; only with PhaseYielding.
 	Successor string
+	// Route is what the node does with the address by way of routers.
+	Route Route
 }
 
 // Message is what machines tell one another. The shell carries it unchanged and
@@ -77,7 +79,7 @@ type Message struct {
 
 // silent reports whether e states no more than saying nothing does.
 func (e Entry) silent() bool {
-	return e.Term == 0 && e.Phase == PhaseNone && e.Gate == GateOpen
+	return e.Term == 0 && e.Phase == PhaseNone && e.Gate == GateOpen && e.Route == RouteNone
 }
 
 // holds reports whether the node that stated e announces the address.
@@ -105,7 +107,7 @@ func (e Entry) hash() uint64 {
 	for _, b := range e.Address.As16() {
 		h = (h ^ uint64(b)) * prime
 	}
-	for _, v := range [...]uint64{e.Term, uint64(e.Phase), uint64(e.Gate), uint64(e.Order)} {
+	for _, v := range [...]uint64{e.Term, uint64(e.Phase), uint64(e.Gate), uint64(e.Order), uint64(e.Route)} {
 		h = (h ^ v) * prime
 	}
 	for i := range len(e.Successor) {

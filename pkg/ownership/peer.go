@@ -122,13 +122,22 @@ func (m *Machine) store(p *peer, e Entry, seq uint64) {
 		r.mentions--
 	}
 	r.maxTerm = max(r.maxTerm, e.Term)
-	if i := slices.Index(r.claimants, p); i >= 0 && !e.holds() {
-		r.claimants = slices.Delete(r.claimants, i, i+1)
-	} else if i < 0 && e.holds() {
-		r.claimants = append(r.claimants, p)
-	}
+	r.claimants = listed(r.claimants, p, e.holds())
+	r.routers = listed(r.routers, p, e.Route != RouteNone)
 	m.touch(r)
 	m.correct(p, r, e)
+}
+
+// listed returns the list with the peer in it or not, as in says.
+func listed(list []*peer, p *peer, in bool) []*peer {
+	i := slices.Index(list, p)
+	switch {
+	case i >= 0 && !in:
+		return slices.Delete(list, i, i+1)
+	case i < 0 && in:
+		return append(list, p)
+	}
+	return list
 }
 
 // correct repeats the own claim to a peer that has made a worse one, which it
