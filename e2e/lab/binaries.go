@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -20,28 +22,68 @@ import (
 // module is the product's module path: what the root of the tree is recognised by.
 const module = "github.com/fairlead-io/fairlead"
 
-// kubePrograms are the programs of the lab's Kubernetes, by package.
-func kubePrograms() map[string]string {
-	return map[string]string{
-		"etcd":                    "go.etcd.io/etcd/server/v3",
-		"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
-		"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
-		"kube-proxy":              "k8s.io/kubernetes/cmd/kube-proxy",
-		"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
+// Programs are programs that a Go module pins. They are built once and kept in the user's cache, keyed by what the module
+// pins.
+type Programs struct {
+	Module   string            // directory of go.mod and go.sum
+	Version  string            // begins the name of the directory in the cache
+	Packages map[string]string // the main package of each program
+	Flags    []string          // of go build
+}
+
+// Kubernetes returns the Kubernetes and etcd that e2e/lab/kube/go.mod pins: those that a lab runs and, for nodes, kubeadm
+// and what it sets up beside them. root is the root of the product's tree.
+func Kubernetes(root string, nodes bool) (Programs, error) {
+	module := filepath.Join(root, "e2e", "lab", "kube")
+	version, err := kubernetesVersion(module)
+	if err != nil {
+		return Programs{}, err
 	}
+	packages := map[string]string{"etcd": "go.etcd.io/etcd/server/v3"}
+	names := []string{"kube-apiserver", "kube-controller-manager", "kube-proxy", "kubectl"}
+	if nodes {
+		names = append(names, "kube-scheduler", "kubeadm", "kubelet")
+	}
+	for _, name := range names {
+		packages[name] = "k8s.io/kubernetes/cmd/" + name
+	}
+	return Programs{
+		Module: module, Version: version, Packages: packages,
+		Flags: []string{"-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion=" + version},
+	}, nil
+}
+
+func kubernetesVersion(module string) (string, error) {
+	mod, err := os.ReadFile(filepath.Join(module, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read the lab's Kubernetes module: %w", err)
+	}
+	match := regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`).FindSubmatch(mod)
+	if match == nil {
+		return "", fmt.Errorf("%s requires no k8s.io/kubernetes", filepath.Join(module, "go.mod"))
+	}
+	return string(match[1]), nil
 }
 
 // Binaries builds the Kubernetes and etcd that e2e/lab/kube/go.mod pins, unless the cache has them, and returns their
 // directory. root is the root of the product's tree. A first build takes some five minutes on two cores; progress goes
 // to the given writer. Runs in parallel build once.
 func Binaries(ctx context.Context, root string, progress io.Writer) (string, error) {
-	kube := filepath.Join(root, "e2e", "lab", "kube")
-	version, key, err := kubeKey(kube)
+	programs, err := Kubernetes(root, false)
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cacheDir(), "bin", key)
-	if complete(dir) {
+	return programs.Build(ctx, progress)
+}
+
+// Build builds what the cache lacks, and returns the directory that holds the programs. Progress goes to the given
+// writer. Runs in parallel build once.
+func (p Programs) Build(ctx context.Context, progress io.Writer) (string, error) {
+	dir, err := p.dir()
+	if err != nil {
+		return "", err
+	}
+	if p.complete(dir) {
 		return dir, nil
 	}
 	unlock, err := lockFile(ctx, dir+".lock")
@@ -49,13 +91,13 @@ func Binaries(ctx context.Context, root string, progress io.Writer) (string, err
 		return "", err
 	}
 	defer unlock()
-	for name, pkg := range kubePrograms() {
+	for _, name := range slices.Sorted(maps.Keys(p.Packages)) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			continue
 		}
-		fmt.Fprintf(progress, "lab: building %s of Kubernetes %s (once; kept in %s)\n", name, version, dir)
+		fmt.Fprintf(progress, "lab: building %s (once; kept in %s)\n", name, dir)
 		begin := time.Now()
-		if err := buildKube(ctx, kube, pkg, version, filepath.Join(dir, name)); err != nil {
+		if err := p.build(ctx, p.Packages[name], filepath.Join(dir, name)); err != nil {
 			return "", err
 		}
 		fmt.Fprintf(progress, "lab: built %s in %s\n", name, time.Since(begin).Round(time.Second))
@@ -63,8 +105,8 @@ func Binaries(ctx context.Context, root string, progress io.Writer) (string, err
 	return dir, nil
 }
 
-func complete(dir string) bool {
-	for name := range kubePrograms() {
+func (p Programs) complete(dir string) bool {
+	for name := range p.Packages {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return false
 		}
@@ -72,30 +114,21 @@ func complete(dir string) bool {
 	return true
 }
 
-// kubeKey names the builds of one state of the module: its Kubernetes version and a hash of what it pins.
-func kubeKey(kube string) (version, key string, err error) {
-	mod, err := os.ReadFile(filepath.Join(kube, "go.mod"))
+// dir names the builds of one state of the module.
+func (p Programs) dir() (string, error) {
+	sum, err := os.ReadFile(filepath.Join(p.Module, "go.sum"))
 	if err != nil {
-		return "", "", fmt.Errorf("read the lab's Kubernetes module: %w", err)
+		return "", fmt.Errorf("read what %s pins: %w", p.Module, err)
 	}
-	sum, err := os.ReadFile(filepath.Join(kube, "go.sum"))
-	if err != nil {
-		return "", "", fmt.Errorf("read the lab's Kubernetes module: %w", err)
-	}
-	match := regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)`).FindSubmatch(mod)
-	if match == nil {
-		return "", "", fmt.Errorf("%s requires no k8s.io/kubernetes", filepath.Join(kube, "go.mod"))
-	}
-	version = string(match[1])
-	return version, fmt.Sprintf("%s-%x", version, sha256.Sum256(sum))[:len(version)+13], nil
+	key := fmt.Sprintf("%s-%x", p.Version, sha256.Sum256(sum))[:len(p.Version)+13]
+	return filepath.Join(cacheDir(), "bin", key), nil
 }
 
-// buildKube builds one program under a temporary name, so that a build that is broken off leaves nothing to be taken
-// for a program.
-func buildKube(ctx context.Context, kube, pkg, version, target string) error {
-	flags := "-s -w -X k8s.io/component-base/version.gitVersion=" + version
-	args := []string{"build", "-trimpath", "-ldflags", flags, "-o", target + ".partial", pkg}
-	if err := goCommand(ctx, kube, args...); err != nil {
+// build builds one program under a temporary name, so that a build that is broken off leaves nothing to be taken for a
+// program.
+func (p Programs) build(ctx context.Context, pkg, target string) error {
+	args := slices.Concat([]string{"build", "-trimpath"}, p.Flags, []string{"-o", target + ".partial", pkg})
+	if err := goCommand(ctx, p.Module, args...); err != nil {
 		return fmt.Errorf("build %s: %w", pkg, err)
 	}
 	return os.Rename(target+".partial", target)

@@ -134,7 +134,8 @@ func recordedLabs() ([]int, error) {
 	return ids, nil
 }
 
-// removeLeftovers removes the namespaces of a lab, the processes that still live in them, and its directory. The caller
+// removeLeftovers removes the namespaces of a lab, the processes that still live in them, its control groups and its
+// directory. The caller
 // holds the lab's lock.
 func removeLeftovers(id int) error {
 	names, err := namespaceNames(netnsPrefix(id))
@@ -148,6 +149,6 @@ func removeLeftovers(id int) error {
 	for _, name := range names {
 		errs = append(errs, removeNamespace(name))
 	}
-	errs = append(errs, os.RemoveAll(labDir(id)))
+	errs = append(errs, removeCgroups(labDir(id)), os.RemoveAll(labDir(id)))
 	return errors.Join(errs...)
 }

@@ -26,6 +26,13 @@ type Config struct {
 	InitializedNodes bool   // register nodes as without --cloud-provider=external: no taint
 	NoNodeIP         bool   // register nodes as a kubelet without --node-ip does: Hostname is their only address
 
+	// HostsOnly leaves the control plane and the nodes out: their hosts are there, with cables and addresses, and empty.
+	// Client, Kubectl and what else speaks to the API server do not work then.
+	HostsOnly bool
+	// DocumentedAddresses gives the segment the addresses that documents use: 192.0.2.0/24 and 2001:db8::/64, with the
+	// control plane at .10 and the nodes from .11 on. They never leave the lab, so that several labs can have them.
+	DocumentedAddresses bool
+
 	APIServerArgs         []string // added to kube-apiserver's
 	ControllerManagerArgs []string // added to kube-controller-manager's
 	KubeProxyArgs         []string // added to kube-proxy's
@@ -109,7 +116,7 @@ func prepare(ctx context.Context, cfg Config) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{
-		cfg: cfg, id: ident.id, dir: labDir(ident.id), kube: kube, plan: plan{ident.id}, ident: ident, spawner: newSpawner(),
+		cfg: cfg, id: ident.id, dir: labDir(ident.id), kube: kube, plan: plan{ident.id, cfg.DocumentedAddresses}, ident: ident, spawner: newSpawner(),
 		hosts: map[string]*host{}, nodes: map[string]*node{}, pods: map[string]*Pod{}, blocked: map[[2]string]bool{},
 	}
 	l.background, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -144,6 +151,9 @@ func (l *Lab) build(ctx context.Context) error {
 	}
 	if err := l.buildNetwork(); err != nil {
 		return err
+	}
+	if l.cfg.HostsOnly {
+		return l.writeState()
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.Build(groupCtx, "./e2e/lab/cmd/backend") })

@@ -32,6 +32,9 @@ func (l *Lab) buildNetwork() error {
 	if err := l.addFarNetwork(); err != nil {
 		return err
 	}
+	if l.cfg.HostsOnly {
+		return nil
+	}
 	for n := 1; n <= l.cfg.Nodes; n++ {
 		if err := l.routePodNetworks(n); err != nil {
 			return err
@@ -111,8 +114,8 @@ func (l *Lab) AddHost(name string) error {
 	offset := addedHostOffset + l.addedHosts
 	l.addedHosts++
 	l.mu.Unlock()
-	if offset > nodeOffset {
-		return fmt.Errorf("no address left for host %q: at most %d can be added", name, nodeOffset-addedHostOffset+1)
+	if offset >= controlOffset {
+		return fmt.Errorf("no address left for host %q: at most %d can be added", name, controlOffset-addedHostOffset)
 	}
 	return l.addStation(name, offset)
 }

@@ -8,12 +8,12 @@ import (
 )
 
 // Last octets of the hosts on the nodes' segment. Nodes follow from nodeOffset+1 on; hosts added by tests take what is
-// between the client and the nodes; addresses from 100 on belong to pools.
+// between the client and the control plane; addresses from 100 on belong to pools.
 const (
 	routerOffset    = 1
-	controlOffset   = 2
-	clientOffset    = 3
-	addedHostOffset = 4
+	controlOffset   = 10
+	clientOffset    = 2
+	addedHostOffset = 3
 	nodeOffset      = 10
 	farOffset       = 10
 	maxNodes        = 80
@@ -27,11 +27,23 @@ const (
 	apiPort      = 6443
 )
 
+// documented is the segment of a lab whose hosts have the addresses that documents use (RFC 5737, RFC 3849).
+const (
+	documented4 = "192.0.2.0/24"
+	documented6 = "2001:db8::/64"
+)
+
 // plan derives every address of a lab from its number (0 to 255).
-type plan struct{ id int }
+type plan struct {
+	id         int
+	documented bool // the nodes' segment is the one that documents use
+}
 
 // segment returns the nodes' segment, IPv4 and IPv6.
 func (p plan) segment() [2]netip.Prefix {
+	if p.documented {
+		return [2]netip.Prefix{netip.MustParsePrefix(documented4), netip.MustParsePrefix(documented6)}
+	}
 	return [2]netip.Prefix{
 		netip.MustParsePrefix(fmt.Sprintf("10.240.%d.0/24", p.id)),
 		netip.MustParsePrefix(fmt.Sprintf("fd00:240:%d::/64", p.id)),
@@ -41,10 +53,15 @@ func (p plan) segment() [2]netip.Prefix {
 // on returns both addresses of the host with the given last octet on the segment. The last group of the IPv6 address
 // reads like the last octet of the IPv4 address.
 func (p plan) on(offset int) [2]netip.Addr {
-	return [2]netip.Addr{
-		netip.AddrFrom4([4]byte{10, 240, byte(p.id), byte(offset)}),
-		netip.MustParseAddr(fmt.Sprintf("fd00:240:%d::%d", p.id, offset)),
-	}
+	return p.inSegment(byte(offset), fmt.Sprint(offset))
+}
+
+// inSegment returns the addresses of the segment that end in the given octet and, for IPv6, in the given text.
+func (p plan) inSegment(octet byte, group string) [2]netip.Addr {
+	segment := p.segment()
+	v4 := segment[0].Addr().As4()
+	v4[3] = octet
+	return [2]netip.Addr{netip.AddrFrom4(v4), netip.MustParseAddr(segment[1].Addr().String() + group)}
 }
 
 // farOn is on for the far network, which lies behind the router.
@@ -79,10 +96,8 @@ func (p plan) pod(n, k int) [2]netip.Addr {
 
 // pool returns the addresses of the segment that no host of the lab ever takes: what an AddressPool may hold.
 func (p plan) pool() [2]Range {
-	return [2]Range{
-		{First: netip.AddrFrom4([4]byte{10, 240, byte(p.id), 100}), Last: netip.AddrFrom4([4]byte{10, 240, byte(p.id), 250})},
-		{First: netip.MustParseAddr(fmt.Sprintf("fd00:240:%d::1000", p.id)), Last: netip.MustParseAddr(fmt.Sprintf("fd00:240:%d::1fff", p.id))},
-	}
+	first, last := p.inSegment(100, "1000"), p.inSegment(250, "1fff")
+	return [2]Range{{First: first[0], Last: last[0]}, {First: first[1], Last: last[1]}}
 }
 
 // Range is an inclusive range of addresses of one family.

@@ -9,7 +9,7 @@ import (
 
 func TestPlanGivesEveryAddressOnce(t *testing.T) {
 	for _, id := range []int{0, 7, maxLabs - 1} {
-		p := plan{id}
+		p := plan{id: id}
 		seen := map[netip.Addr]bool{}
 		take := func(addrs [2]netip.Addr) {
 			for i, a := range addrs {
