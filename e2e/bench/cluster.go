@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -23,19 +24,22 @@ type need struct {
 	nodes    int  // 0: no lab
 	backends bool // a pod on each node, and a Service with an address of the segment
 	bare     bool // the product's objects only: the benchmark starts what it measures
+	routed   bool // FRR in the router; unless bare, a pod on each node, and Services for BGP to announce
 }
 
 // cluster is a lab with the product in it.
 type cluster struct {
 	need
-	lab      *lab.Lab
-	kube     kubernetes.Interface
-	fairlead versioned.Interface
-	service  *target // where need.backends
-	ccm      *lab.Process
-	pods     map[string]*lab.Pod  // where need.backends, by node
-	crashes  map[pressure][]crash // that were measured
-	crashed  map[string]bool      // nodes, since the controller manager started
+	lab       *lab.Lab
+	kube      kubernetes.Interface
+	fairlead  versioned.Interface
+	service   *target      // where need.backends
+	frr       *lab.FRR     // where need.routed
+	addresses []netip.Addr // of Services, where need.routed
+	ccm       *lab.Process
+	pods      map[string]*lab.Pod  // where need.backends or need.routed, by node
+	crashes   map[pressure][]crash // that were measured
+	crashed   map[string]bool      // nodes, since the controller manager started
 }
 
 // startCluster brings up a lab and, unless it is to be bare, the product.
@@ -70,6 +74,15 @@ func (c *cluster) populate(ctx context.Context, say func(string, ...any)) error 
 		}
 		if err := c.awaitAnnouncers(ctx); err != nil {
 			return err
+		}
+	}
+	if c.routed {
+		if err := c.startRouter(ctx); err != nil {
+			return err
+		}
+		if !c.bare {
+			say("starting a pod on each node, and %d Services", routedServices)
+			return c.startRouted(ctx)
 		}
 	}
 	if !c.backends {

@@ -48,7 +48,7 @@ func benchmarks() []benchmark {
 		{name: "allocate_burst", about: "500 Services created at once", lab: control, run: burst(500, 5)},
 		{name: "allocate_burst_1000", about: "1,000 Services created at once", lab: control, run: burst(1000, 3)},
 		{name: "allocate_burst_5000", about: "5,000 Services created at once", lab: control, onRequest: true, run: burst(5000, 3)},
-	}, layer2()...)
+	}, append(layer2(), bgp()...)...)
 }
 
 // printList writes the names of all benchmarks and what they measure.
