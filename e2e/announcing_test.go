@@ -228,7 +228,8 @@ func statusTellsWhoAnnounces(s *space) {
 // failingNothing runs a change under a probe and checks that no request failed.
 func (s *space) failingNothing(addr netip.Addr, change func()) {
 	s.t.Helper()
-	probe, err := s.ProbeHTTP(s.t.Context(), lab.Client, url(addr), lab.ProbeOptions{})
+	// Just less than it takes TCP to send a lost SYN anew: what fails is lost, and not late because the machine is busy.
+	probe, err := s.ProbeHTTP(s.t.Context(), lab.Client, url(addr), lab.ProbeOptions{Timeout: 950 * time.Millisecond})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -247,6 +248,7 @@ func (s *space) failingNothing(addr netip.Addr, change func()) {
 func terminatedAnnouncerFailsNoRequest(s *space) {
 	addr := s.web()
 	owner := s.awaitOwner(addr)
+	conn := s.keep(addr)
 	s.failingNothing(addr, func() {
 		if err := s.Announcer(owner).Terminate(s.t.Context()); err != nil {
 			s.t.Error(err)
@@ -254,7 +256,9 @@ func terminatedAnnouncerFailsNoRequest(s *space) {
 		s.awaitSpeaker(addr, owner)
 	})
 	next := s.awaitOwner(addr, owner)
+	conn.ask("while the announcer that it was opened through is away")
 	s.restart(owner)
+	conn.ask("after its return")
 	if now := s.awaitOwner(addr); now != next {
 		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
 	}
@@ -270,11 +274,13 @@ func drainedNodeFailsNoRequest(s *space) {
 			s.t.Fatal(err)
 		}
 	}
+	conn := s.keep(addr)
 	s.failingNothing(addr, func() {
 		annotate(`"true"`)
 		s.awaitSpeaker(addr, owner)
 		s.awaitOwner(addr, owner)
 	})
+	conn.ask("through a drained node")
 	annotate("null")
 }
 
@@ -295,6 +301,10 @@ func crashedNodeLosesItsAddress(s *space) {
 	}
 	s.awaitSpeaker(addr, owner)
 	next := s.awaitOwner(addr, owner)
+	s.awaitAnnouncerMetric(next, "fairlead_announcer_detection_seconds_count")
+	s.awaitAnnouncerMetric(next, "fairlead_announcer_takeover_delay_seconds_count")
+	s.awaitAnnouncerMetric(next, `fairlead_announcer_takeovers_total{cause="takeover"}`)
+	s.awaitAnnouncerMetric(next, fmt.Sprintf("fairlead_announcer_owner{address=%q}", addr))
 	if err := s.RestoreNode(s.t.Context(), owner); err != nil {
 		s.t.Fatal(err)
 	}

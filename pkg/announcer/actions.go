@@ -85,7 +85,7 @@ func mustProbe(vip *v1alpha1.VirtualIP, cause ownership.Cause) bool {
 // speak has the speaker answer for an address that this node holds.
 func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 	ad.claim.announcing, ad.claim.since = true, a.now()
-	ad.contested, ad.fought = "", ""
+	ad.contested, ad.fought, ad.rival = "", "", ""
 	a.announcing++
 	a.metrics.owner.WithLabelValues(ad.addr.String()).Set(1)
 	a.answer(ctx, ad)

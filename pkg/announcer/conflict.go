@@ -4,10 +4,13 @@ package announcer
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/membership"
 )
 
 // retryContested is how long an address in use elsewhere is left alone before this node looks again.
@@ -76,6 +79,33 @@ func (a *agent) later(ctx context.Context, wait time.Duration, f func()) {
 		case <-ctx.Done():
 		}
 	})
+}
+
+// rivalAfter is for how long gossip must not have reached a node whose claim to an address is taken for more than the late
+// word of one that has just been taken for dead.
+const rivalAfter = 3 * time.Second
+
+// meetRival takes in that a node of the cluster claims an address while this node announces it. In a takeover, gossip is
+// about to end it; but where gossip does not get through, two voters that both reach the gateway both announce, and only a
+// person can end that.
+func (a *agent) meetRival(addr netip.Addr, node, by string) {
+	ad := a.byAddr[addr]
+	if ad == nil || !ad.claim.announcing || ad.rival == node || !outOfReach(a.group.Members(), node, a.now()) {
+		return
+	}
+	ad.rival = node
+	a.metrics.conflicts.WithLabelValues("rival").Inc()
+	a.events.rival(ad.vip, fmt.Sprintf("%s is announced by node %s and by %s: gossip between the two does not get through, see the ports it needs", addr, a.self, by))
+}
+
+// outOfReach tells whether gossip has not reached the node for a while.
+func outOfReach(members []membership.Member, node string, now time.Time) bool {
+	for _, m := range members {
+		if m.Name == node {
+			return m.State == membership.StateDead && now.Sub(m.Since) >= rivalAfter
+		}
+	}
+	return true
 }
 
 // contend takes in that another station claims an address while this node announces it. Nodes of the cluster do so in

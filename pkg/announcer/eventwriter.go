@@ -22,8 +22,13 @@ const (
 	eventBurst      = 25
 )
 
-// reasonFallback of the event that an address is announced where nothing says that it belongs.
-const reasonFallback = "NoSubnetForAddress"
+// Reasons of events that no condition has.
+const (
+	// reasonFallback: an address is announced where nothing says that it belongs.
+	reasonFallback = "NoSubnetForAddress"
+	// reasonRival: two nodes of the cluster announce an address.
+	reasonRival = "AnnouncedTwice"
+)
 
 // eventWriter writes Kubernetes events on VirtualIPs and on the Services that use them. First announcements have none:
 // their status says it, and events cost as much as the status does.
@@ -48,6 +53,11 @@ func (w *eventWriter) conflict(vip *v1alpha1.VirtualIP, text string) {
 // fallback warns that an address is announced on the interface with the default route.
 func (w *eventWriter) fallback(vip *v1alpha1.VirtualIP, text string) {
 	w.write(vip, corev1.EventTypeWarning, reasonFallback, text)
+}
+
+// rival warns that two nodes of the cluster announce an address.
+func (w *eventWriter) rival(vip *v1alpha1.VirtualIP, text string) {
+	w.write(vip, corev1.EventTypeWarning, reasonRival, text)
 }
 
 func (w *eventWriter) write(vip *v1alpha1.VirtualIP, kind, reason, text string) {

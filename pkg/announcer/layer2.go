@@ -51,9 +51,10 @@ func (a *agent) followLayer2(ctx context.Context, changed <-chan struct{}, confl
 		case <-changed:
 			a.inbox.poke()
 		case c := <-conflicts:
-			// A node of the cluster claims an address when it takes it over.
 			if c.Peer == "" {
 				a.do(ctx, func() { a.contend(c.Address, station(&c)) })
+			} else {
+				a.do(ctx, func() { a.meetRival(c.Address, c.Peer, station(&c)) })
 			}
 		}
 	}

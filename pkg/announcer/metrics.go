@@ -55,7 +55,7 @@ func newAgentMetrics() *agentMetrics {
 		statusWrites: metrics.NewCounterVec(opts("status_writes_total",
 			"Writes of VirtualIP.status, by result: ok, error."), []string{"result"}),
 		conflicts: metrics.NewCounterVec(opts("conflicts_total",
-			"Other stations found to use an address, by phase: probing (before the first announcement), announcing."), []string{"phase"}),
+			"Other stations found to use an address, by phase: probing (before the first announcement), announcing, rival (a node of the cluster that gossip does not reach)."), []string{"phase"}),
 		detection: histogram("detection_seconds",
 			"For how long nothing had been heard of a member when the heartbeats' verdict on it came."),
 		takeoverDelay: histogram("takeover_delay_seconds",
