@@ -40,6 +40,8 @@ type peer struct {
 	watched   bool // this node is one of its watchers
 	neighbour bool // this node may ask it
 	beating   bool // a heartbeat came since it is watched
+	// met is when memberlist first named it.
+	met time.Time
 	// heard is the last time of any datagram from it, zero for never: then heartbeats prove nothing about it.
 	heard time.Time
 	// late is how late a heartbeat was, and lateAt when; see lateness.
@@ -139,7 +141,7 @@ func (d *detector) members(list []subject, now time.Time) {
 	for _, s := range list {
 		names = append(names, s.name)
 		if p := d.peers[s.name]; p == nil || p.boot != s.boot {
-			d.peers[s.name] = &peer{subject: s, witnesses: map[string]time.Time{}, nextPing: now, pause: d.interval}
+			d.peers[s.name] = d.stranger(s, now)
 		}
 	}
 	d.ring = newRing(names)
@@ -162,6 +164,14 @@ func (d *detector) members(list []subject, now time.Time) {
 	}
 	if d.nextBeat.IsZero() {
 		d.nextBeat = now
+	}
+}
+
+// stranger returns a member of which nothing is known yet, but that it has just started, which keeps a machine busy: it is
+// taken to be late.
+func (d *detector) stranger(s subject, now time.Time) *peer {
+	return &peer{
+		subject: s, witnesses: map[string]time.Time{}, met: now, nextPing: now, pause: d.interval, late: d.interval, lateAt: now,
 	}
 }
 
@@ -236,7 +246,7 @@ func (d *detector) probeAnswered(name string) []action {
 		return nil
 	}
 	fresh := &peer{
-		subject: p.subject, witnesses: map[string]time.Time{}, watched: p.watched, neighbour: p.neighbour,
+		subject: p.subject, witnesses: map[string]time.Time{}, watched: p.watched, neighbour: p.neighbour, met: p.met,
 		pause: time.Second, nextPing: p.nextPing,
 	}
 	d.peers[name] = fresh

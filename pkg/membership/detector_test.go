@@ -62,7 +62,7 @@ func newSim(n int, seed uint64) *sim {
 	for _, name := range s.names {
 		x := s.nodes[name]
 		others := slices.DeleteFunc(slices.Clone(all), func(o subject) bool { return o.name == name })
-		x.d.members(others, s.now)
+		x.d.members(others, s.now.Add(-forgetLateness)) // nobody has just started
 		x.d.nextBeat = s.now.Add(time.Duration(s.rng.Int64N(int64(simInterval))))
 	}
 	return s
@@ -353,11 +353,44 @@ func TestTrafficDoesNotGrowWithTheGroup(t *testing.T) {
 	}
 }
 
+// TestNewcomerCondemnsNobodyAlone: a node that has heard of one member so far, and of the other nothing yet, does not take
+// the silence of the one for its own isolation.
+func TestNewcomerCondemnsNobodyAlone(t *testing.T) {
+	for seed := range uint64(20) {
+		s := newSim(3, seed)
+		x := s.nodes["n03"]
+		s.lost = func(a, b string) bool { return a == "n02" && b == "n03" }
+		x.d.members(nil, s.now)
+		x.d.members([]subject{{"n01", s.nodes["n01"].boot}, {"n02", s.nodes["n02"].boot}}, s.now)
+		s.run(200 * time.Millisecond)
+		s.nodes["n01"].stalled = s.now.Add(300 * time.Millisecond)
+		s.run(time.Second)
+		if len(x.history) > 0 {
+			t.Errorf("seed %d: n03 pronounced verdicts on %v", seed, x.history)
+		}
+	}
+}
+
+// TestNewMembersAreGivenTime: a member that has just started is given more time, and less again as it gets older.
+func TestNewMembersAreGivenTime(t *testing.T) {
+	start := time.Unix(1000, 0)
+	d := newDetector("a", simInterval, simMisses)
+	d.members([]subject{{"b", bootID{1}}}, start)
+	const usual = simMisses*simInterval + simInterval/4
+	for after, want := range map[time.Duration]time.Duration{
+		0: usual + simInterval, forgetLateness / 2: usual + simInterval/2, forgetLateness: usual,
+	} {
+		if got := d.silence(d.peers["b"], start.Add(after)); got != want {
+			t.Errorf("%s after it was met, silence %s, want %s", after, got, want)
+		}
+	}
+}
+
 // TestLateQuestionIsNoVerdict: a node that was itself too late to ask waits for the answer.
 func TestLateQuestionIsNoVerdict(t *testing.T) {
 	d, now := newDetector("a", simInterval, simMisses), time.Unix(1000, 0)
 	b := subject{name: "b", boot: bootID{1}}
-	d.members([]subject{b}, now)
+	d.members([]subject{b}, now.Add(-forgetLateness))
 	d.received(b, sendBeat, now)
 	for d.tick(now); d.next(now).Before(time.Unix(1000, 0).Add(simInterval)); now = d.next(now) {
 		d.tick(now)
@@ -400,7 +433,7 @@ func TestLateHeartbeatsMakeForPatience(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := newDetector("a", interval, 2)
 			b := subject{name: "b", boot: bootID{1}}
-			d.members([]subject{b}, start)
+			d.members([]subject{b}, start.Add(-forgetLateness))
 			d.received(b, sendBeat, start)
 			last := start.Add(test.gap)
 			d.received(b, sendBeat, last)

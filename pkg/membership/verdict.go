@@ -150,12 +150,18 @@ func (d *detector) guilty(p *peer, now time.Time) bool {
 	return len(d.peers) == 1
 }
 
+// acquaintance is how long a member may take to be heard for the first time: it has to learn of this node first.
+const acquaintance = 2 * time.Second
+
 // isolated reports whether this node hears nobody at all although it used to: then no second opinion can come, and all
-// are out of its reach. Everyone it could ask was asked when the silence was noticed.
+// are out of its reach. Everyone it could ask was asked when the silence was noticed. A node that is about to meet others
+// is not isolated yet.
 func (d *detector) isolated(now time.Time) bool {
 	silent := 0
 	for _, p := range d.peers {
 		switch {
+		case p.heard.IsZero() && p.neighbour && now.Sub(p.met) < acquaintance:
+			return false
 		case p.heard.IsZero(), p.failed:
 		case p.watched && now.Sub(p.heard) >= d.silence(p, now):
 			silent++
