@@ -42,6 +42,7 @@ func TestAnnouncing(t *testing.T) {
 		{"drained node fails no request", drainedNodeFailsNoRequest},
 		{"killed announcer", killedAnnouncerLosesItsAddress},
 		{"crashed node", crashedNodeLosesItsAddress},
+		{"node that lost its gateway", nodeWithoutGatewayStandsBack},
 		{"without the manager", addressMovesWithoutManager},
 		{"without the API server", addressMovesWithoutAPIServer},
 		{"address of another station", addressOfAnotherStationIsNotUsed},
@@ -313,6 +314,23 @@ func crashedNodeLosesItsAddress(s *space) {
 		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
 	}
 	s.awaitAnswer(lab.Client, addr)
+}
+
+func nodeWithoutGatewayStandsBack(s *space) {
+	addr := s.web()
+	owner := s.awaitOwner(addr)
+	s.t.Cleanup(func() {
+		if err := s.Heal(context.WithoutCancel(s.t.Context())); err != nil {
+			s.t.Error(err)
+		}
+	})
+	s.failingNothing(addr, func() {
+		if err := s.Block(s.t.Context(), lab.Router, owner); err != nil {
+			s.t.Fatal(err)
+		}
+		s.awaitSpeaker(addr, owner)
+		s.awaitOwner(addr, owner)
+	})
 }
 
 func addressMovesWithoutManager(s *space) {

@@ -100,7 +100,7 @@ func uncordon(ctx context.Context, e *env, node string) error { return e.setCord
 
 // lastBreath is how long a pod goes on serving after it was told to end, as a preStop hook of that length has it. Without
 // one, a pod ends before kube-proxy has heard that it does, whatever announces its address.
-const lastBreath = 3 * time.Second
+const lastBreath = 5 * time.Second
 
 // drain does what kubectl drain does: cordon, then evict the pods.
 func drain(ctx context.Context, e *env, node string) error {

@@ -120,7 +120,9 @@ func (a *agent) lookAtNode(ctx context.Context) bool {
 		klog.FromContext(ctx).Info("Draining of the node changed", "draining", n.draining, "sign", n.drainSign)
 		a.step(ctx, ownership.Drain{Active: n.draining})
 	}
-	view := nodeView{name: a.self, labels: n.labels, links: a.speaker.Links(), kubeProxyDead: a.gates.kubeProxyDead()}
+	view := nodeView{
+		name: a.self, labels: n.labels, links: a.speaker.Links(), kubeProxyDead: a.gates.kubeProxyDead(), gatewayLost: a.gatewayLost,
+	}
 	if reflect.DeepEqual(view, a.view) {
 		return false
 	}

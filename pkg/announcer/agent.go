@@ -56,15 +56,17 @@ type agent struct {
 	calls chan func() // run by the loop, in order
 	tasks sync.WaitGroup
 
-	vips      map[string]*address
-	byAddr    map[netip.Addr]*address
-	alive     []string // other members that are alive, sorted
-	voters    []string // sorted
-	view      nodeView
-	seeds     map[string]netip.AddrPort
-	drain     bool
-	settled   bool
-	recountAt time.Time
+	vips   map[string]*address
+	byAddr map[netip.Addr]*address
+	alive  []string // other members that are alive, sorted
+	voters []string // sorted
+	view   nodeView
+	seeds  map[string]netip.AddrPort
+	drain  bool
+	// gatewayLost: the gateway has answered this node before, and does no more.
+	gatewayLost bool
+	settled     bool
+	recountAt   time.Time
 	// announcing counts the addresses that the speaker answers for.
 	announcing int
 	// gateChanged are addresses whose gate the machine has not been told.

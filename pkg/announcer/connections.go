@@ -56,7 +56,10 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 			forget = append(forget, act.Address)
 			continue
 		}
-		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address.Is4()); via.IsValid() && ad.claim.before != a.self {
+		if ad.claim.before == "" || ad.claim.before == a.self {
+			continue // this node had it last: what it handed on then, it hands on still
+		}
+		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address.Is4()); via.IsValid() {
 			former[act.Address] = via
 		} else {
 			forget = append(forget, act.Address)

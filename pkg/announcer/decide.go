@@ -23,6 +23,8 @@ type nodeView struct {
 	links  []l2.Link
 	// kubeProxyDead: its health endpoint has not answered for some time.
 	kubeProxyDead bool
+	// gatewayLost: the gateway has answered before, and does no more.
+	gatewayLost bool
 }
 
 // programming is whether kube-proxy of this node is known to forward an address.
@@ -92,6 +94,8 @@ func decide(node nodeView, a addressView) decision {
 		d.gate, d.reason = ownership.GateClosed, noLink(chosen.Interfaces)
 	case node.kubeProxyDead:
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node does not answer its health check"
+	case node.gatewayLost:
+		d.gate, d.reason = ownership.GateUnhealthy, "the gateway does not answer this node any more"
 	case a.programming == notProgrammed:
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
 	case a.programming == programmingUnknown:

@@ -98,6 +98,13 @@ func TestDecideWhoIsFit(t *testing.T) {
 			},
 		},
 		{
+			"gateway lost", func(n *nodeView, _ *addressView) { n.gatewayLost = true },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
+				reason: "the gateway does not answer this node any more",
+			},
+		},
+		{
 			"not programmed", func(_ *nodeView, a *addressView) { a.programming = notProgrammed },
 			decision{
 				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,

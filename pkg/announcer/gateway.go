@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -14,46 +15,74 @@ import (
 )
 
 const (
-	// gatewayInterval between two questions to the gateway, asked only where its answer decides.
+	// gatewayInterval between two questions to the gateway where the answer decides who announces.
 	gatewayInterval = 500 * time.Millisecond
-	// gatewayFailures in a row make it unreachable. Each is three lost questions.
+	// gatewayFailures in a row make it unreachable there. Each is three lost questions.
 	gatewayFailures = 2
+	// patientInterval between two questions, and patientFailures in a row, where the answer only ranks this node behind others.
+	patientInterval = 2 * time.Second
+	patientFailures = 3
 )
 
 // gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as one asks for
 // another user of an address. In a cluster of two voters that tells a node that was cut off from one whose peer died;
-// elsewhere the majority does, and the gateway is left in peace.
+// elsewhere, a node that has lost its gateway stands back behind those that have not.
 type gatewayWatch struct {
-	links  func() []l2.Link
-	probe  func(ctx context.Context, addr netip.Addr, interfaces []string) (*l2.Conflict, error)
-	needed func() bool
-	tell   func(reachable bool)
+	links   func() []l2.Link
+	probe   func(ctx context.Context, addr netip.Addr, interfaces []string) (*l2.Conflict, error)
+	decides func() bool // whether there are two voters
+	// tell is called when the judgement has changed: whether the gateway is reachable, and whether it is known that there
+	// is one that answers.
+	tell func(reachable, answered bool)
 }
 
 // run asks until ctx is done.
 func (g *gatewayWatch) run(ctx context.Context) {
-	tick := time.NewTicker(gatewayInterval)
-	defer tick.Stop()
-	known, reachable, failures := false, false, 0
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var j gatewayJudgement
 	for {
-		if g.needed() {
-			ok := g.ask(ctx)
-			if failures++; ok {
-				failures = 0
-			}
-			// The first answer counts at once, as does a good one.
-			if now := ok || known && reachable && failures < gatewayFailures; ctx.Err() == nil && (!known || now != reachable) {
-				known, reachable = true, now
-				klog.FromContext(ctx).Info("Gateway asked, as there are two voters", "reachable", now)
-				g.tell(now)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		}
+		interval, failures := patientInterval, patientFailures
+		if g.decides() {
+			interval, failures = gatewayInterval, gatewayFailures
+		}
+		timer.Reset(interval)
+		gateways := g.hasGateway()
+		ok := gateways && g.ask(ctx)
+		if ctx.Err() == nil && j.take(ok, failures) {
+			if gateways {
+				klog.FromContext(ctx).Info("Gateway asked", "reachable", j.reachable, "answeredBefore", j.answered)
+			}
+			g.tell(j.reachable, j.answered)
 		}
 	}
+}
+
+// gatewayJudgement is what follows from the answers so far.
+type gatewayJudgement struct {
+	known, reachable, answered bool
+	failures                   int
+}
+
+// take takes in one more answer, or none, and reports whether the judgement has changed. The first counts at once, as does
+// a good one; a reachable gateway has to fail several times in a row.
+func (j *gatewayJudgement) take(ok bool, failures int) (changed bool) {
+	before := *j
+	if j.failures++; ok {
+		j.failures = 0
+	}
+	j.reachable = ok || j.known && j.reachable && j.failures < failures
+	j.known, j.answered = true, j.answered || ok
+	return !before.known || before.reachable != j.reachable || before.answered != j.answered
+}
+
+func (g *gatewayWatch) hasGateway() bool {
+	return slices.ContainsFunc(g.links(), func(l l2.Link) bool { return l.Usable() && len(l.Gateways) > 0 })
 }
 
 // ask returns whether one of the gateways answers.
@@ -76,9 +105,17 @@ func (p *parts) watchGateway(loop context.Context) *gatewayWatch {
 	a := p.agent
 	return &gatewayWatch{
 		links: p.speaker.Links, probe: p.speaker.Probe,
-		needed: func() bool { return a.read().voters == 2 && p.cfg.Quorum == ownership.QuorumMajority },
-		tell: func(reachable bool) {
-			a.do(loop, func() { a.step(loop, ownership.Gateway{Reachable: reachable}) })
+		decides: func() bool { return a.read().voters == 2 && p.cfg.Quorum == ownership.QuorumMajority },
+		tell: func(reachable, answered bool) {
+			a.do(loop, func() { a.gatewayAsked(loop, reachable, answered) })
 		},
 	}
+}
+
+// gatewayAsked takes in what the watch found out. Some gateways never answer such questions, which is not held against the
+// node.
+func (a *agent) gatewayAsked(ctx context.Context, reachable, answered bool) {
+	a.gatewayLost = answered && !reachable
+	a.step(ctx, ownership.Gateway{Reachable: reachable})
+	a.inbox.poke()
 }

@@ -344,6 +344,7 @@ func (d *detector) next(now time.Time) time.Time {
 		if p.watched {
 			consider(p.heard, d.doubt(p, now))
 			consider(p.heard, d.silence(p, now))
+			consider(p.heard, d.certainty(p, now))
 		}
 		consider(p.asked, d.leastAnswerTime())
 		consider(p.asked, d.answerTime())

@@ -147,8 +147,12 @@ func (d *detector) guilty(p *peer, now time.Time) bool {
 	}
 	// With one other member only there is nobody to ask. Where others are silent too, isolated decides; where others
 	// are heard, one of them becomes the second witness or contradicts.
-	return len(d.peers) == 1
+	return len(d.peers) == 1 && now.Sub(p.heard) >= d.certainty(p, now)
 }
+
+// certainty is how long nothing must have been heard of a member for a verdict that rests on its silence alone, without a
+// second opinion and without others being silent too: it may be just its machine that is busy.
+func (d *detector) certainty(p *peer, now time.Time) time.Duration { return d.silence(p, now) + d.interval }
 
 // acquaintance is how long a member may take to be heard for the first time: it has to learn of this node first.
 const acquaintance = 2 * time.Second
@@ -157,7 +161,7 @@ const acquaintance = 2 * time.Second
 // are out of its reach. Everyone it could ask was asked when the silence was noticed. A node that is about to meet others
 // is not isolated yet.
 func (d *detector) isolated(now time.Time) bool {
-	silent := 0
+	silent, certain := 0, false
 	for _, p := range d.peers {
 		switch {
 		case p.heard.IsZero() && p.neighbour && now.Sub(p.met) < acquaintance:
@@ -165,6 +169,7 @@ func (d *detector) isolated(now time.Time) bool {
 		case p.heard.IsZero(), p.failed:
 		case p.watched && now.Sub(p.heard) >= d.silence(p, now):
 			silent++
+			certain = certain || now.Sub(p.heard) >= d.certainty(p, now)
 		case !p.watched && p.neighbour && !p.asked.IsZero() && now.Sub(p.asked) >= d.interval/2:
 			silent++
 		case !p.watched && !p.neighbour:
@@ -172,7 +177,7 @@ func (d *detector) isolated(now time.Time) bool {
 			return false
 		}
 	}
-	return silent > 0
+	return silent > 1 || certain
 }
 
 // recheck asks after the failed, so that a wrong verdict does not last.
