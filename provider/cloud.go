@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/record"
 	cloudprovider "k8s.io/cloud-provider"
 
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
@@ -24,6 +25,7 @@ const Name = "fairlead"
 type Cloud struct {
 	config    *cloudconfig.Config
 	client    versioned.Interface
+	events    record.EventRecorder
 	objects   externalversions.SharedInformerFactory
 	balancers *loadbalancer.Reconciler
 	instances *instances
@@ -36,8 +38,8 @@ var (
 )
 
 // New returns the provider. restConfig reaches the API server; the client of Fairlead's objects speaks JSON, the only
-// format that custom resources can be written in, whatever restConfig says.
-func New(config *cloudconfig.Config, restConfig *rest.Config) (*Cloud, error) {
+// format that custom resources can be written in, whatever restConfig says. events takes warnings about Services.
+func New(config *cloudconfig.Config, restConfig *rest.Config, events record.EventRecorder) (*Cloud, error) {
 	asJSON := rest.CopyConfig(restConfig)
 	asJSON.ContentType = "application/json"
 	asJSON.AcceptContentTypes = "application/json"
@@ -45,7 +47,9 @@ func New(config *cloudconfig.Config, restConfig *rest.Config) (*Cloud, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client of Fairlead's objects: %w", err)
 	}
-	return &Cloud{config: config, client: client, objects: externalversions.NewSharedInformerFactory(client, 0)}, nil
+	return &Cloud{
+		config: config, client: client, events: events, objects: externalversions.NewSharedInformerFactory(client, 0),
+	}, nil
 }
 
 // Initialize implements cloudprovider.Interface.
@@ -68,6 +72,7 @@ func (c *Cloud) SetInformers(factory informers.SharedInformerFactory) {
 			LeaveOnCordon:      c.config.Nodes.LeaveOnCordon,
 		},
 		Settings: settingsConfig(c.config.Settings),
+		Events:   c.events,
 	})
 	c.instances = &instances{config: c.config, announcers: c.objects.Fairlead().V1alpha1().Announcers().Lister()}
 	c.objects.Start(c.stop)

@@ -39,7 +39,7 @@ func (c *Controller) managed(service *corev1.Service) bool {
 // elsewhere tells whether an annotation gives a Service to another controller. One that has addresses of ours keeps them:
 // the annotation counts when it is there from the start.
 func elsewhere(service *corev1.Service, balancers *loadbalancer.Reconciler) bool {
-	return service.Annotations[v1alpha1.ElsewhereKey] != "" && !balancers.Holds(service)
+	return balancers.Elsewhere(service) && !balancers.Holds(service)
 }
 
 // delay returns how long to wait before this controller acts on a change of a Service.

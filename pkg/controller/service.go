@@ -43,10 +43,11 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 		return nil // the stock controller cleans up, and takes the finalizer off after that
 	}
 	status, err := c.config.Balancers.Ensure(ctx, service)
-	if err != nil {
-		return c.explain(service, err)
-	}
-	c.explained(key)
+	if err == nil {
+		c.explained(key)
+	} else if err := c.explain(service, err); err != nil || status == nil || len(status.Ingress) == 0 {
+		return err
+	} // else the settings are wrong, and what it has stands
 	first := !helpers.HasLBFinalizer(service)
 	if apiequality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, status.Ingress) && !first {
 		return nil
@@ -76,6 +77,12 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 func (c *Controller) explain(service *corev1.Service, err error) error {
 	if !permanent(err) {
 		return err
+	}
+	if errors.Is(err, settings.ErrInvalid) {
+		if c.config.Balancers.Told(service, err) {
+			c.config.Events.Event(service, corev1.EventTypeWarning, "InvalidSettings", err.Error())
+		}
+		return nil
 	}
 	key := keyOf(service)
 	c.mu.Lock()

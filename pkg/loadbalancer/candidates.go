@@ -11,11 +11,13 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/placement"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// setCandidates brings the candidates of a VirtualIP up to date, and counts the epoch on where they change.
-func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec) {
-	candidates := r.book.revise(func(load placement.Load) []string { return r.place(spec, load) })
+// setCandidates brings the candidates of a VirtualIP up to date, of which current are those to keep if they may stay, and
+// counts the epoch on where they change.
+func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec, current []string) {
+	candidates := r.book.revise(func(load placement.Load) []string { return r.place(spec, current, load) })
 	if !slices.Equal(candidates, spec.Candidates) {
 		spec.Candidates = candidates
 		spec.Epoch++
@@ -23,13 +25,18 @@ func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec) {
 }
 
 // place returns the candidates of an address, in order: those it has and that may stay stay where they are. Where no node
-// is eligible now, the candidates stay: an address without an announcer helps nobody.
-func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, load placement.Load) []string {
+// is eligible now, the candidates stay: an address without an announcer helps nobody. But where its Services select nodes
+// and there are none, that is what they want.
+func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, current []string, load placement.Load) []string {
 	addr, err := netip.ParseAddr(spec.Address)
 	if err != nil {
 		return nil
 	}
-	nodes := r.announcerNodes()
+	want := wishes(spec)
+	nodes := r.announcerNodes(want)
+	if selectsNone(nodes, want) {
+		return nil
+	}
 	names := eligible(nodes, addr, spec.Announce, r.withEndpoints(spec.Services))
 	if len(names) == 0 {
 		names = eligible(nodes, addr, spec.Announce, nil)
@@ -37,15 +44,12 @@ func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, load placement.Load) []
 	if len(names) == 0 {
 		return spec.Candidates
 	}
-	var allowed []placement.Node
-	for _, name := range names {
-		allowed = append(allowed, placement.Node{Name: name})
-	}
-	return placement.Revise(addr, spec.Candidates, load, allowed, placement.LimitFor(len(nodes)))
+	return placement.Revise(addr, current, load, ranked(names, nodes, want.Zones), placement.LimitFor(len(nodes)))
 }
 
-// announcerNodes returns the nodes that have an agent and may announce.
-func (r *Reconciler) announcerNodes() []announcerNode {
+// announcerNodes returns the nodes that have an agent and may announce an address of which that is wished.
+func (r *Reconciler) announcerNodes(want settings.AddressSettings) []announcerNode {
+	rules := r.config.Rules.of(want)
 	announcers, err := r.config.Objects.Announcers().Lister().List(labels.Everything())
 	if err != nil {
 		return nil // a lister of a cache does not fail
@@ -53,7 +57,7 @@ func (r *Reconciler) announcerNodes() []announcerNode {
 	var nodes []announcerNode
 	for _, announcer := range announcers {
 		node, err := r.config.Nodes.Lister().Get(announcer.Name)
-		if err == nil && mayAnnounce(node, r.config.Rules) {
+		if err == nil && mayAnnounce(node, rules) {
 			nodes = append(nodes, announcerNode{node: node, interfaces: announcer.Status.Interfaces})
 		}
 	}

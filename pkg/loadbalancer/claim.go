@@ -92,7 +92,7 @@ func statusOf(vips []*v1alpha1.VirtualIP) *corev1.LoadBalancerStatus {
 	status := &corev1.LoadBalancerStatus{}
 	for _, vip := range vips {
 		status.Ingress = append(status.Ingress, corev1.LoadBalancerIngress{
-			IP: vip.Spec.Address, IPMode: ptr.To(corev1.LoadBalancerIPModeVIP),
+			IP: vip.Spec.Address, IPMode: ptr.To(corev1.LoadBalancerIPModeVIP), Hostname: wishes(&vip.Spec).Hostname,
 		})
 	}
 	return status

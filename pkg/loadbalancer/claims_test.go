@@ -96,7 +96,7 @@ func TestFamiliesOfAService(t *testing.T) {
 			if test.policy != "" {
 				service.Spec.IPFamilyPolicy = &test.policy
 			}
-			if diff := cmp.Diff(test.want, families(service)); diff != "" {
+			if diff := cmp.Diff(test.want, families(service, settings.Settings{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -33,7 +33,7 @@ type announcerNode struct {
 
 // Why a node may not own an address, in words for people.
 const (
-	whyCordoned    = "the node is cordoned, and the cloud config says leaveOnCordon"
+	whyCordoned    = "the node is cordoned, and the cloud config or a Service says that such nodes leave"
 	whyExcluded    = "the Node has the label " + corev1.LabelNodeExcludeBalancers
 	whyNoAgent     = "no announcer has reported from the node"
 	whyNoLayer2    = "the address is not announced on layer 2"

@@ -3,7 +3,9 @@
 package loadbalancer
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,8 +20,12 @@ func policy(service *corev1.Service) corev1.IPFamilyPolicy {
 	return ptr.Deref(service.Spec.IPFamilyPolicy, corev1.IPFamilyPolicySingleStack)
 }
 
-// families returns the IP families of a Service in their order, which the API server has filled in.
-func families(service *corev1.Service) []ipam.Family {
+// families returns the IP families that a Service is to have addresses of, in their order: those it asks for, or those of
+// its spec, which the API server has filled in.
+func families(service *corev1.Service, want settings.Settings) []ipam.Family {
+	if len(want.Families) > 0 {
+		return want.Families
+	}
 	var all []ipam.Family
 	for _, family := range service.Spec.IPFamilies {
 		if family == corev1.IPv6Protocol {
@@ -88,4 +94,26 @@ func inConflict(vip *v1alpha1.VirtualIP) bool {
 	return slices.ContainsFunc(vip.Status.Conditions, func(condition metav1.Condition) bool {
 		return condition.Type == v1alpha1.ConditionConflict && condition.Status == metav1.ConditionTrue
 	})
+}
+
+// stays returns an error where the settings name another reservation, or a pool to stay in, than that of an address which
+// the Service has published: clients know the address, and it is not to change by the way.
+func stays(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
+	addr, ok := address(vip)
+	published := slices.ContainsFunc(service.Status.LoadBalancer.Ingress, func(ingress corev1.LoadBalancerIngress) bool {
+		return ingress.IP == vip.Spec.Address
+	})
+	if !ok || !published || inConflict(vip) {
+		return nil
+	}
+	const remedy = "to move it, delete the Service and make it again, or remove the annotation first"
+	if want.ID != "" && vip.Spec.ID != want.ID {
+		return fmt.Errorf("%w: annotation %s %q: the Service has %s already: %s", settings.ErrInvalid, want.KeyOf("id"), want.ID, addr, remedy)
+	}
+	pools := want.PoolsOf(ipam.FamilyOf(addr))
+	if want.PoolFixed && !slices.Contains(pools, vip.Spec.Pool) {
+		return fmt.Errorf("%w: annotation %s %q: the Service has %s of pool %s already: %s",
+			settings.ErrInvalid, want.KeyOf("vswitch-id"), strings.Join(pools, ","), addr, vip.Spec.Pool, remedy)
+	}
+	return nil
 }

@@ -35,6 +35,9 @@ func (r *Reconciler) ensureFamily(ctx context.Context, service *corev1.Service, 
 			}
 		}
 		if len(result) == want.AddressesPerFamily || !satisfies(vip, key, want) {
+			if err := stays(vip, service, want); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		updated, err := r.join(ctx, vip, service, want)
@@ -112,7 +115,8 @@ func (r *Reconciler) obtainReservation(ctx context.Context, service *corev1.Serv
 	for _, vip := range inFamily(named, family) {
 		return r.join(ctx, vip, service, want)
 	}
-	return nil, fmt.Errorf("annotation %s %q: no VirtualIP has this spec.id and an %s address", settings.IDKey, want.ID, family)
+	return nil, fmt.Errorf("%w: annotation %s %q: no VirtualIP has this spec.id and an %s address",
+		settings.ErrInvalid, want.KeyOf("id"), want.ID, family)
 }
 
 // joinSharing joins an address that is shared under the Service's key. Nil without an error means that there is none yet.
@@ -168,10 +172,17 @@ func (r *Reconciler) create(ctx context.Context, service *corev1.Service, want s
 	started := time.Now()
 	for {
 		var vip *v1alpha1.VirtualIP
+		var unmet error
 		choice, candidates, err := r.book.claim(request, time.Now(), func(choice ipam.Choice, load placement.Load) []string {
-			vip = r.newVirtualIP(service, want, choice)
-			return r.place(&vip.Spec, load)
+			if vip, unmet = r.newVirtualIP(service, want, choice); unmet != nil {
+				return nil
+			}
+			return r.place(&vip.Spec, nil, load)
 		})
+		if err == nil && unmet != nil {
+			r.book.unclaim(choice.Address)
+			err = fmt.Errorf("pool %s: %w", choice.Pool, unmet)
+		}
 		if err != nil {
 			r.metrics.failed(err)
 			return nil, err
@@ -211,17 +222,16 @@ func (r *Reconciler) learn(ctx context.Context, name string) (*v1alpha1.VirtualI
 	return existing, nil
 }
 
-func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Settings, choice ipam.Choice) *v1alpha1.VirtualIP {
+func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Settings, choice ipam.Choice) (*v1alpha1.VirtualIP, error) {
 	vip := &v1alpha1.VirtualIP{
 		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(choice.Address)},
-		Spec: v1alpha1.VirtualIPSpec{
-			Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete,
-			Announce: r.announce(choice.Pool, nil),
-		},
+		Spec:       v1alpha1.VirtualIPSpec{Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete},
 	}
 	if want.SharingKey != "" {
 		vip.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
 	}
 	withClaim(&vip.Spec, claimOf(service, want))
-	return vip
+	announce, err := r.announce(&vip.Spec, want.Address, settings.AddressSettings{})
+	vip.Spec.Announce = announce
+	return vip, err
 }

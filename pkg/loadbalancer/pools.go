@@ -93,15 +93,3 @@ func (r *Reconciler) pool(name string) *v1alpha1.AddressPool {
 	}
 	return pool
 }
-
-// announce returns how addresses of a pool are announced; where the pool is gone, as they were before.
-func (r *Reconciler) announce(pool string, before []v1alpha1.Announcement) []v1alpha1.Announcement {
-	found := r.pool(pool)
-	switch {
-	case found != nil:
-		return found.Spec.Announce
-	case len(before) > 0:
-		return before
-	}
-	return []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}}
-}

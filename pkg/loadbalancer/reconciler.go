@@ -17,6 +17,8 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/keymutex"
 
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
@@ -39,6 +41,8 @@ type Config struct {
 	Rules          NodeRules
 	// Settings says how annotations are read.
 	Settings settings.Config
+	// Events takes the warnings about Services; nil for none.
+	Events record.EventRecorder
 }
 
 // Reconciler makes the VirtualIPs of Services what the Services ask for. Its methods are safe for concurrent use; calls
@@ -55,6 +59,7 @@ type Reconciler struct {
 	synced  []cache.InformerSynced
 	restore sync.Once
 	metrics *allocationMetrics
+	teller  *teller
 
 	mu      sync.Mutex
 	waiting map[string]bool
@@ -66,7 +71,7 @@ func New(config Config) *Reconciler {
 	r := &Reconciler{
 		config: config, parser: settings.NewParser(config.Settings), book: newBook(), pools: newPoolBook(),
 		locks: keymutex.NewHashed(0), sharing: keymutex.NewHashed(0),
-		metrics: newAllocationMetrics(),
+		metrics: newAllocationMetrics(), teller: newTeller(config.Events),
 		waiting: map[string]bool{},
 	}
 	r.watch(config.Objects.VirtualIPs().Informer(), handlers(
@@ -164,7 +169,8 @@ func (r *Reconciler) restoreClaims() {
 }
 
 // Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
-// for the Service's events; what the Service had before then still stands.
+// for the Service's events; what the Service had before then still stands. With an error that wraps settings.ErrInvalid,
+// the status is that of what still stands.
 func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, error) {
 	if err := r.AwaitSync(ctx); err != nil {
 		return nil, err
@@ -173,17 +179,33 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	r.locks.LockKey(key)
 	defer r.unlock(r.locks, key)
 
-	want, _, err := r.parser.Parse(service)
-	if err != nil {
+	want, warnings, err := r.parser.Parse(service)
+	if err == nil {
+		var vips []*v1alpha1.VirtualIP
+		warnings = append(warnings, r.unannounced(want)...)
+		vips, err = r.reconcile(ctx, service, want)
+		r.setWaiting(key, err != nil)
+		if err == nil || len(vips) > 0 {
+			r.teller.tell(service, warnings)
+			if err == nil {
+				r.teller.mended(service.UID)
+			}
+			return statusOf(vips), nil
+		}
+	}
+	r.teller.tell(service, warnings)
+	standing, failed := r.uphold(ctx, key)
+	if failed != nil {
+		klog.FromContext(ctx).Info("what a Service has was not brought up to date", "service", key, "err", failed)
+	}
+	if !errors.Is(err, settings.ErrInvalid) {
 		return nil, err
 	}
-	vips, err := r.reconcile(ctx, service, want)
-	r.setWaiting(key, err != nil)
-	if err != nil && len(vips) == 0 {
-		return nil, err
-	}
-	return statusOf(vips), nil
+	return statusOf(standing), err
 }
+
+// Elsewhere tells whether an annotation gives a Service to another controller.
+func (r *Reconciler) Elsewhere(service *corev1.Service) bool { return r.parser.Elsewhere(service) }
 
 // reconcile returns the VirtualIPs of the Service, the first family's first. With PreferDualStack, one family is enough:
 // then there are both VirtualIPs and an error.
@@ -191,7 +213,7 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 	have := r.book.claimedBy(Key(service.Namespace, service.Name))
 	var result []*v1alpha1.VirtualIP
 	var errs []error
-	for _, family := range families(service) {
+	for _, family := range families(service, want) {
 		vips, err := r.ensureFamily(ctx, service, want, family, have)
 		if err != nil {
 			errs = append(errs, err)
@@ -205,7 +227,7 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 	for _, vip := range have {
 		if !slices.ContainsFunc(result, func(kept *v1alpha1.VirtualIP) bool { return kept.Name == vip.Name }) {
 			key := Key(service.Namespace, service.Name)
-			if err := r.leave(ctx, vip, key, vip.Spec.Services[findClaim(vip, key)].UID, 0); err != nil {
+			if err := r.leave(ctx, vip, key, vip.Spec.Services[findClaim(vip, key)].UID, keeping{}); err != nil {
 				return nil, err
 			}
 		}
@@ -238,10 +260,12 @@ func (r *Reconciler) Release(ctx context.Context, namespace, name string, uid ty
 	r.locks.LockKey(key)
 	defer r.unlock(r.locks, key)
 	r.setWaiting(key, false)
+	r.teller.forget(uid)
 
 	var errs []error
 	for _, vip := range r.claimsOf(key, uid) {
-		errs = append(errs, r.leave(ctx, vip, key, uid, r.releaseDelay(vip.Spec.Pool)))
+		keep := keeping{time: r.releaseDelay(vip.Spec.Pool), forever: vip.Spec.Services[findClaim(vip, key)].PreserveOnDelete}
+		errs = append(errs, r.leave(ctx, vip, key, uid, keep))
 	}
 	return errors.Join(errs...)
 }

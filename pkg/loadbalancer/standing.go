@@ -39,8 +39,9 @@ func Standings(spec *v1alpha1.VirtualIPSpec, survey Survey) []Standing {
 	}
 	all := make([]Standing, 0, len(survey.Nodes))
 	var able []announcerNode
+	rules := survey.Rules.of(wishes(spec))
 	for _, node := range survey.Nodes {
-		why := hindrance(node, survey.Rules)
+		why := hindrance(node, rules)
 		agent, reported := agents[node.Name]
 		if why == "" && !reported {
 			why = whyNoAgent

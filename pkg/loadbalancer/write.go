@@ -37,11 +37,24 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 		} else if alone && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
 			now.Spec.Sharing = nil
 		}
+		before := wishes(&now.Spec)
 		withClaim(&now.Spec, claimOf(service, want))
-		now.Spec.Announce = r.announce(now.Spec.Pool, now.Spec.Announce)
-		r.setCandidates(&now.Spec)
-		return nil
+		return r.setAnnounce(&now.Spec, before)
 	})
+}
+
+// uphold keeps the addresses of a Service where they can be announced while its settings are wrong: nodes and endpoints
+// come and go all the same.
+func (r *Reconciler) uphold(ctx context.Context, key string) ([]*v1alpha1.VirtualIP, error) {
+	vips := r.book.claimedBy(key)
+	for i, vip := range vips {
+		updated, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error { return r.setAnnounce(&now.Spec, wishes(&now.Spec)) })
+		if err != nil {
+			return vips, err
+		}
+		vips[i] = updated
+	}
+	return vips, nil
 }
 
 // admit tells why a Service may not have an address, or nil.
@@ -81,8 +94,13 @@ func (r *Reconciler) claimOnRecord(vip *v1alpha1.VirtualIP, claim v1alpha1.Servi
 	if vip.Spec.Sharing != nil {
 		recorded.SharingKey = vip.Spec.Sharing.Key
 	}
+	recorded.Settings = claim.Settings
 	if service, err := r.config.Services.Lister().Services(claim.Namespace).Get(claim.Name); err == nil {
 		recorded.Selector = service.Spec.Selector
+		// What it says by now counts, or two Services could never change a setting that they share.
+		if want, _, err := r.parser.Parse(service); err == nil {
+			recorded.Settings = want.Address.Encode()
+		}
 	}
 	return recorded
 }
@@ -94,6 +112,7 @@ func newcomer(service *corev1.Service, want settings.Settings) ipam.Claim {
 		SharingKey: want.SharingKey,
 		Local:      service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		Selector:   service.Spec.Selector,
+		Settings:   want.Address.Encode(),
 	}
 	for _, port := range service.Spec.Ports {
 		claim.Ports = append(claim.Ports, ipam.Port{Protocol: string(port.Protocol), Port: uint16(port.Port)})
@@ -138,15 +157,21 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 	return vip, nil
 }
 
+// keeping says how long an address that a Service leaves is kept for one of the same name.
+type keeping struct {
+	time    time.Duration
+	forever bool
+}
+
 // leave takes a Service's claim off a VirtualIP. The last one to leave deletes it, unless it is a reservation, or kept
-// for the Service for a while.
-func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, uid types.UID, keepFor time.Duration) error {
+// for the Service.
+func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, uid types.UID, keep keeping) error {
 	at := findClaim(vip, key)
 	if at < 0 || vip.Spec.Services[at].UID != uid {
 		return nil
 	}
 	last := len(vip.Spec.Services) == 1
-	if last && vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && keepFor == 0 {
+	if last && vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && keep == (keeping{}) {
 		err := r.remove(ctx, vip)
 		if !apierrors.IsConflict(err) {
 			return err
@@ -155,23 +180,27 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 		if err != nil {
 			return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)
 		}
-		return r.leave(ctx, newer, key, uid, keepFor)
+		return r.leave(ctx, newer, key, uid, keep)
 	}
 	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
 		at := findClaim(now, key)
 		if at < 0 || now.Spec.Services[at].UID != uid {
 			return nil
 		}
-		left := now.Spec.Services[at]
+		left, before := now.Spec.Services[at], wishes(&now.Spec)
 		now.Spec.Services = slices.Delete(now.Spec.Services, at, at+1)
 		if len(now.Spec.Services) > 0 {
-			r.setCandidates(&now.Spec)
+			// Leaving must not fail: what the others wish was possible with this one, and is without.
+			if err := r.setAnnounce(&now.Spec, before); err != nil {
+				r.setCandidates(&now.Spec, now.Spec.Candidates)
+			}
 			return nil
 		}
 		now.Spec.Candidates = nil
 		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
-			now.Spec.ReservedFor = &v1alpha1.ReservedFor{
-				Namespace: left.Namespace, Name: left.Name, Until: new(metav1.NewTime(time.Now().Add(keepFor))),
+			now.Spec.ReservedFor = &v1alpha1.ReservedFor{Namespace: left.Namespace, Name: left.Name}
+			if !keep.forever {
+				now.Spec.ReservedFor.Until = new(metav1.NewTime(time.Now().Add(keep.time)))
 			}
 		}
 		return nil

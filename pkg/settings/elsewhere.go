@@ -6,10 +6,12 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
 // classKey is the annotation by which a Service was given to another controller before there was spec.loadBalancerClass.
-const classKey = "service.beta.kubernetes.io/class"
+const classKey = v1alpha1.ElsewhereKey
 
 // Elsewhere tells whether an annotation gives a Service to another controller. It reads no other setting, and so cannot
 // fail.

@@ -55,7 +55,7 @@ Values are trimmed; an empty one is as good as none. Switches are ` + "`on` or `
 Removing an annotation brings the default back.
 
 All annotations of a Service are read before anything is done. If one is wrong, nothing is: the Service keeps what it has,
-and one Warning event (SyncLoadBalancerFailed) names every wrong key, its value and what was expected. What is understood
+and one Warning event (SyncLoadBalancerFailed, or InvalidSettings) names every wrong key, its value and what was expected. What is understood
 and has no effect here is told in one Warning event AnnotationIgnored. A key under these prefixes that is not known gets an
 event AnnotationUnknown with the nearest known one. Deleting a Service reads no annotation.
 `
