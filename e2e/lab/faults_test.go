@@ -30,6 +30,7 @@ func TestFaults(t *testing.T) {
 	t.Run("the API server away and back", func(t *testing.T) { testAPIServerAway(t, l, url("n3")) })
 	t.Run("ARP of another station", func(t *testing.T) { testARP(t, l) })
 	t.Run("NDP of another station", func(t *testing.T) { testNDP(t, l) })
+	t.Run("a second router", func(t *testing.T) { testRouters(t, l, url("n3")) })
 	t.Run("power off and on", func(t *testing.T) { testPowerOff(t, l, url("n3")) })
 	t.Run("crash and return", func(t *testing.T) { testCrash(t, l, url("n3")) })
 }
