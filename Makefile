@@ -43,11 +43,13 @@ lab: packages ## Run a lab with everything installed, until Ctrl-C
 .PHONY: test
 test: packages ## Run all tests: unit, API and end to end
 	$(GO) test -timeout 10m $(UNIT)
+	cd e2e/chart && $(GO) test ./...
 	$(GO) test -p 1 -timeout 30m $(E2E)
 
 .PHONY: unit
 unit: packages ## Run the tests that need no lab
 	$(GO) test -timeout 10m $(UNIT) ./e2e/architecture/...
+	cd e2e/chart && $(GO) test ./...
 
 .PHONY: race
 race: packages ## Run the tests that need no lab under the race detector

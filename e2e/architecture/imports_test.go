@@ -73,6 +73,10 @@ func rules() []rule {
 			reason: "the controller speaks to the API server only; what is on the wire is the announcers'",
 		},
 		{
+			packages: []string{"./pkg/diagnosis"}, never: []string{"./pkg/api/client/clientset/versioned/fake", "k8s.io/cli-runtime/..."},
+			reason: "answers are values: how they are fetched and shown is the plugin's",
+		},
+		{
 			packages: []string{"./pkg/..."}, never: []string{"./provider", "./cmd/...", "./e2e/..."},
 			reason: "dependencies point from the programs to the packages, never back",
 		},

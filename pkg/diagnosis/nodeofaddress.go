@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnosis
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+)
+
+// rulesOf returns the rules by which nodes may announce an address.
+func (c *Cluster) rulesOf(vip *v1alpha1.VirtualIP) loadbalancer.NodeRules {
+	if rules := vip.Spec.NodeRules; rules != nil {
+		return loadbalancer.NodeRules{IgnoreExcludeLabel: rules.IgnoreExcludeLabel, LeaveOnCordon: rules.LeaveOnCordon}
+	}
+	return c.Rules
+}
+
+// nodesOf says of every node what it has to do with an address: candidates first, in order.
+func (c *Cluster) nodesOf(vip *v1alpha1.VirtualIP) []NodeOfAddress {
+	var nodes []NodeOfAddress
+	for _, standing := range loadbalancer.Standings(&vip.Spec, loadbalancer.Survey{
+		Nodes: c.Nodes, Announcers: c.Announcers, Slices: c.Slices, Rules: c.rulesOf(vip),
+	}) {
+		node := NodeOfAddress{Node: standing.Node, Place: slices.Index(vip.Spec.Candidates, standing.Node) + 1}
+		node.Announces, node.Reason = c.verdict(vip, standing, node.Place)
+		nodes = append(nodes, node)
+	}
+	slices.SortStableFunc(nodes, func(a, b NodeOfAddress) int {
+		if (a.Place == 0) != (b.Place == 0) {
+			return cmp.Compare(b.Place, a.Place)
+		}
+		return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Node, b.Node))
+	})
+	return nodes
+}
+
+// verdict says whether a node announces an address, and why or why not.
+func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing, place int) (announces bool, reason string) {
+	if len(vip.Spec.Services) == 0 {
+		return false, "no Service uses the address"
+	}
+	peers, silent := c.sessions(vip, standing)
+	if vip.Status.Node == standing.Node {
+		return true, strings.Join(append([]string{"announces the address on layer 2"}, peers...), ", ")
+	}
+	if len(peers) > 0 {
+		return true, "announces the address " + strings.Join(peers, ", ")
+	}
+	if standing.Hindrance != "" && !standing.BGP {
+		return false, standing.Hindrance
+	}
+	if unwell := c.unwell(vip.Spec.Address, standing.Node); unwell != "" {
+		return false, unwell
+	}
+	switch {
+	case standing.BGP && standing.Hindrance != "":
+		return false, silent
+	case place == 0:
+		return false, "may announce the address, but there are candidates enough"
+	}
+	return false, fmt.Sprintf("takes over as candidate %d of %d", place, len(vip.Spec.Candidates))
+}
+
+// sessions returns by which BGP sessions a node announces an address, and if by none, why.
+func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing) (established []string, silent string) {
+	announcer := c.announcer(standing.Node)
+	if !standing.BGP || announcer == nil || c.unwell(vip.Spec.Address, standing.Node) != "" {
+		return nil, "no BGP session is established"
+	}
+	var down []string
+	for _, session := range announcer.Status.BGP {
+		if !slices.ContainsFunc(vip.Spec.Announce, func(entry v1alpha1.Announcement) bool {
+			return entry.BGP != nil && (len(entry.BGP.Peers) == 0 || slices.Contains(entry.BGP.Peers, session.Peer))
+		}) {
+			continue
+		}
+		if session.State == sessionUp {
+			established = append(established, "by BGP to "+session.Peer)
+		} else {
+			down = append(down, strings.TrimSuffix(fmt.Sprintf("%s is %s: %s", session.Peer, session.State, session.LastError), ": "))
+		}
+	}
+	if len(down) == 0 {
+		return established, "no BGP session is configured for it"
+	}
+	return established, "no BGP session is established: " + strings.Join(down, ", ")
+}
+
+// unwell says what is wrong with a node that may announce an address, and nothing where all is well.
+func (c *Cluster) unwell(address, node string) string {
+	announcer := c.announcer(node)
+	if announcer == nil {
+		return ""
+	}
+	if why := notReady(announcer); why != "" {
+		return why
+	}
+	if lost := c.lostBy(node); lost*2 > len(c.Announcers) {
+		return fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.Announcers))
+	}
+	if checks := announcer.Status.HealthChecks; checks != nil {
+		for _, failed := range checks.Failed {
+			if failed.Address == address {
+				return strings.TrimSuffix(fmt.Sprintf("the health check of %s fails on the node: %s", failed.Service, failed.Message), ": ")
+			}
+		}
+	}
+	return ""
+}
+
+// lostBy returns how many announcers have lost a node.
+func (c *Cluster) lostBy(node string) int {
+	lost := 0
+	for _, announcer := range c.Announcers {
+		if slices.Contains(announcer.Status.Unreachable, node) {
+			lost++
+		}
+	}
+	return lost
+}
