@@ -21,6 +21,7 @@ type detector struct {
 
 	ring       ring
 	peers      map[string]*peer
+	lives      map[string]bootID // the last of each member ever met
 	successors []string
 	nextBeat   time.Time
 	refuteAt   time.Time // not before
@@ -85,7 +86,7 @@ type action struct {
 }
 
 func newDetector(self string, interval time.Duration, misses int) *detector {
-	return &detector{self: self, interval: interval, misses: misses, ring: ring{self}, peers: map[string]*peer{}}
+	return &detector{self: self, interval: interval, misses: misses, ring: ring{self}, peers: map[string]*peer{}, lives: map[string]bootID{}}
 }
 
 // silence is how long nothing must have been heard of a member for an accusation: the time of so many heartbeats and a
@@ -167,12 +168,15 @@ func (d *detector) members(list []subject, now time.Time) {
 	}
 }
 
-// stranger returns a member of which nothing is known yet, but that it has just started, which keeps a machine busy: it is
-// taken to be late.
+// stranger returns a member of which nothing is known yet. One that has just started is taken to be late, for starting keeps
+// a machine busy; one that only comes back is not.
 func (d *detector) stranger(s subject, now time.Time) *peer {
-	return &peer{
-		subject: s, witnesses: map[string]time.Time{}, met: now, nextPing: now, pause: d.interval, late: d.interval, lateAt: now,
+	p := &peer{subject: s, witnesses: map[string]time.Time{}, met: now, nextPing: now, pause: d.interval}
+	if d.lives[s.name] != s.boot {
+		d.lives[s.name] = s.boot
+		p.late, p.lateAt = d.interval, now
 	}
+	return p
 }
 
 // received takes note of an authentic datagram from a member.

@@ -384,6 +384,11 @@ func TestNewMembersAreGivenTime(t *testing.T) {
 			t.Errorf("%s after it was met, silence %s, want %s", after, got, want)
 		}
 	}
+	d.members(nil, start)
+	d.members([]subject{{"b", bootID{1}}}, start)
+	if got := d.silence(d.peers["b"], start); got != usual {
+		t.Errorf("back from an absence, silence %s, want %s", got, usual)
+	}
 }
 
 // TestLateQuestionIsNoVerdict: a node that was itself too late to ask waits for the answer.
