@@ -60,8 +60,8 @@ e2e: packages ## Run the tests that need a lab; RUN=regexp selects
 	$(GO) test -p 1 -timeout 30m -run '$(RUN)' $(E2E)
 
 .PHONY: bench
-bench: packages bench-packages ## Measure, one line of JSON for each benchmark; RUN=regexp selects
-	@$(GO) run ./e2e/bench -run '$(RUN)'
+bench: packages bench-packages ## Measure, a line of JSON each; RUN=regexp selects, RUNS=n, WATCH=10m of l2_false_takeover
+	@$(GO) run ./e2e/bench -run '$(RUN)' $(if $(RUNS),-runs $(RUNS)) $(if $(WATCH),-watch $(WATCH))
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz test for FUZZTIME (20s)
