@@ -16,13 +16,13 @@ TAG       ?= dev
 PLATFORMS ?= linux/amd64,linux/arm64
 CREATED   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
-# Packages of ./e2e start labs, which share the machine: one after the other.
-E2E  := ./e2e/...
+# Packages of ./e2e start labs, which share the machine: one after the other. The kubeadm cluster has a target of its own.
+E2E   = $(shell $(GO) list ./e2e/... | grep -v '/e2e/kubeadm$$')
 UNIT := ./cmd/... ./pkg/... ./provider/...
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -58,6 +58,11 @@ race: packages ## Run the tests that need no lab under the race detector
 .PHONY: e2e
 e2e: packages ## Run the tests that need a lab; RUN=regexp selects
 	$(GO) test -p 1 -timeout 30m -run '$(RUN)' $(E2E)
+
+.PHONY: e2e-kubeadm
+e2e-kubeadm: packages ## Run the documents' commands on a kubeadm cluster; prints how long each stage took
+	@.ci/packages runc:runc
+	$(GO) test -count=1 -timeout 60m -v ./e2e/kubeadm
 
 .PHONY: bench
 bench: packages bench-packages ## Measure, a line of JSON each; RUN=regexp selects, RUNS=n, WATCH=10m of l2_false_takeover

@@ -109,6 +109,29 @@ zones:
 	if err != nil || string(secret.Data["key"]) != mine {
 		t.Errorf("the operator's key became %q (%v)", secret.Data["key"], err)
 	}
+	t.Run("a label that leaves no announcer is told", func(t *testing.T) { labelLeavesNobody(newSpace(t, c)) })
+}
+
+// labelLeavesNobody labels the only node as kubeadm labels control-plane nodes.
+func labelLeavesNobody(s *space) {
+	label := func(value string) {
+		patch := []byte(fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, corev1.LabelNodeExcludeBalancers, value))
+		if _, err := s.Client().CoreV1().Nodes().Patch(s.t.Context(), "n1", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	label(`""`)
+	first, _ := s.onSegment()
+	s.service("web")
+	s.awaitWarning("web", "nobody announces "+first.String(), corev1.LabelNodeExcludeBalancers, "(n1)", "nodes.excludeLabel")
+	label("null")
+	lab.Await(s.t.Context(), s.t, "the node to become a candidate", func(ctx context.Context) (bool, string, error) {
+		vip, err := s.vip(ctx, first)
+		if err != nil {
+			return false, "", err
+		}
+		return slices.Equal(vip.Spec.Candidates, []string{"n1"}), fmt.Sprint(vip.Spec.Candidates), nil
+	})
 }
 
 func TestMalformedCloudConfigStopsTheStart(t *testing.T) {

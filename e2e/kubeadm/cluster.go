@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ type Config struct {
 	Root     string    // of the product's tree; empty means the one that holds the working directory
 	Progress io.Writer // receives what takes long, and how long each stage took; nil means standard error
 	LogDir   string    // receives all logs at Stop; empty means that they go away with the cluster
+	// Edited holds files of the tree, keyed by their path below its root, as a user would have changed them: machines see
+	// this content.
+	Edited map[string]string
 }
 
 // Cluster is three machines with container runtimes and images, and once Init and Join have run, a Kubernetes. The lab's
@@ -40,6 +44,7 @@ type Cluster struct {
 	progress io.Writer
 	programs programs
 	begin    time.Time
+	covers   map[string]string // files of the tree and what machines see in their place
 
 	mu       sync.Mutex // guards what follows
 	machines map[string]*lab.Process
@@ -73,10 +78,15 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 
 // ForTest starts a cluster that goes away with the test. Without root, or with -short, the test is skipped. When the test
 // fails, all logs are kept; see lab.ForTest.
-func ForTest(tb testing.TB) *Cluster {
+func ForTest(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	l := lab.ForTest(tb, lab.Config{Nodes: len(Workers()), HostsOnly: true, DocumentedAddresses: true})
-	c, err := build(tb.Context(), l, Config{Progress: tb.Output()})
+	l := lab.ForTest(tb, lab.Config{
+		Nodes: len(Workers()), Root: cfg.Root, HostsOnly: true, DocumentedAddresses: true, LogDir: cfg.LogDir, Progress: cfg.Progress,
+	})
+	if cfg.Progress == nil {
+		cfg.Progress = tb.Output()
+	}
+	c, err := build(tb.Context(), l, cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -90,6 +100,9 @@ func build(ctx context.Context, l *lab.Lab, cfg Config) (*Cluster, error) {
 		if c.root, err = lab.FindRoot(); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.writeEdited(cfg.Edited); err != nil {
+		return nil, err
 	}
 	var controlPlane, all map[string]string
 	err := c.Timed("programs and images", func() error {
@@ -118,6 +131,22 @@ func build(ctx context.Context, l *lab.Lab, cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// writeEdited keeps what machines see in place of files of the tree.
+func (c *Cluster) writeEdited(edited map[string]string) error {
+	c.covers = map[string]string{}
+	if err := os.MkdirAll(filepath.Join(c.Dir(), "edited"), 0o755); err != nil {
+		return fmt.Errorf("keep edited files: %w", err)
+	}
+	for name, content := range edited {
+		path := filepath.Join(c.Dir(), "edited", strings.ReplaceAll(name, "/", "-"))
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return fmt.Errorf("keep edited files: %w", err)
+		}
+		c.covers[filepath.Join(c.root, name)] = path
+	}
+	return nil
 }
 
 // Timed runs f as one stage: how long it took is printed and kept.

@@ -7,19 +7,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // A Block is a fenced block of a document that says where it is to be run: the word after the language, as in
 // "```sh worker". Blocks without such a word are examples, and nobody's to run.
 type Block struct {
-	Section string // the closest heading above, without its marks
-	Where   string
-	Script  string
-	Line    int
+	Document string
+	Section  string // the closest heading above, without its marks
+	Where    string
+	Script   string
+	Line     int
 }
 
-// Document is a document of the tree whose blocks are run, in their order.
+// Document is a document of the tree whose blocks are run.
 type Document struct {
 	path string
 	left []Block
@@ -36,14 +38,14 @@ func ReadDocument(root, path string) (*Document, error) {
 	inside, section, number := false, "", 0
 	for line := range strings.Lines(string(data)) {
 		number++
-		text := strings.TrimRight(line, "\n")
+		text := strings.TrimSpace(line) // blocks in lists are indented
 		switch {
 		case !inside && strings.HasPrefix(text, "#"):
 			section = strings.TrimLeft(text, "# ")
 		case !inside && strings.HasPrefix(text, "```"):
 			inside = true
 			if words := strings.Fields(strings.TrimPrefix(text, "```")); len(words) == 2 {
-				open = &Block{Section: section, Where: words[1], Line: number}
+				open = &Block{Document: path, Section: section, Where: words[1], Line: number}
 			}
 		case inside && text == "```":
 			inside = false
@@ -58,29 +60,34 @@ func ReadDocument(root, path string) (*Document, error) {
 	return d, nil
 }
 
-// Left returns the blocks that have not been run.
+// Left returns the blocks that have not been taken.
 func (d *Document) Left() []Block { return d.left }
 
-// Run runs the blocks of one section, each where it says: machine gives the machines for a word, and "" for one that is
-// the caller's business, whose blocks are returned. It is an error if the section has no block left.
-func (c *Cluster) RunSection(ctx context.Context, d *Document, section string, machines map[string][]string) error {
-	ran := 0
-	for len(d.left) > 0 && d.left[0].Section == section {
-		block := d.left[0]
-		names, known := machines[block.Where]
-		if !known {
-			return fmt.Errorf("%s, line %d: nobody runs what is for %q", d.path, block.Line, block.Where)
+// Take takes the blocks of a section out of the document.
+func (d *Document) Take(section string) ([]Block, error) {
+	var taken []Block
+	d.left = slices.DeleteFunc(d.left, func(block Block) bool {
+		if block.Section == section {
+			taken = append(taken, block)
 		}
-		for _, name := range names {
-			if _, err := c.Run(ctx, name, block.Script); err != nil {
-				return fmt.Errorf("%s, line %d, on machine %s: %w", d.path, block.Line, name, err)
-			}
-		}
-		d.left = d.left[1:]
-		ran++
+		return block.Section == section
+	})
+	if len(taken) == 0 {
+		return nil, fmt.Errorf("%s has no blocks to run in a section %q", d.path, section)
 	}
-	if ran == 0 {
-		return fmt.Errorf("%s: the next block to run is not in section %q: %+v", d.path, section, d.left)
+	return taken, nil
+}
+
+// String names the block for errors.
+func (b Block) String() string { return fmt.Sprintf("%s, line %d (%s)", b.Document, b.Line, b.Section) }
+
+// RunBlock runs a block on machines, one after the other.
+func (c *Cluster) RunBlock(ctx context.Context, block Block, machines ...string) error {
+	for _, name := range machines {
+		out, err := c.Run(ctx, name, block.Script)
+		if err != nil {
+			return fmt.Errorf("%s, on machine %s: %w\n%s", block, name, err, out)
+		}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,10 +114,15 @@ func (c *Cluster) spec(ctx context.Context, name string) (machine.Spec, error) {
 	if err != nil {
 		return machine.Spec{}, err
 	}
+	maps.Copy(binds, c.covers)
 	return machine.Spec{
 		Name: name, UUID: HardwareUUID(name), Dir: dir, LogDir: filepath.Join(c.Dir(), "logs"), Cgroups: cgroups,
 		Path: c.programs.path(), Hosts: hosts.String(), Binds: binds,
-		Files: map[string]string{"/etc/containerd/config.toml": fmt.Sprintf(containerdConfig, pause, c.programs.parts)},
+		Files: map[string]string{
+			"/etc/containerd/config.toml": fmt.Sprintf(containerdConfig, pause, c.programs.parts),
+			// CoreDNS wants one to forward to. Nothing there answers.
+			"/etc/resolv.conf": fmt.Sprintf("nameserver %s\n", c.Addr4(lab.Router)),
+		},
 	}, nil
 }
 

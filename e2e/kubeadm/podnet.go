@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -20,10 +19,10 @@ import (
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
-// ConnectPods does what a network plugin's DaemonSet would do, for all nodes: it writes the plugin's configuration on each,
-// and tells each machine the way to the pods of the others.
-func (c *Cluster) ConnectPods(ctx context.Context) error {
-	nodes, err := c.nodesWithPodNetworks(ctx)
+// ConnectPods does what a network plugin's DaemonSet would do, for the nodes on these machines: it writes the plugin's
+// configuration on each, and tells each machine the way to the pods of the others.
+func (c *Cluster) ConnectPods(ctx context.Context, machines ...string) error {
+	nodes, err := c.nodesWithPodNetworks(ctx, machines)
 	if err != nil {
 		return fmt.Errorf("connect pods: %w", err)
 	}
@@ -43,25 +42,26 @@ func (c *Cluster) ConnectPods(ctx context.Context) error {
 	return nil
 }
 
-// nodesWithPodNetworks waits until kube-controller-manager has given all nodes their pod networks.
-func (c *Cluster) nodesWithPodNetworks(ctx context.Context) ([]corev1.Node, error) {
+// nodesWithPodNetworks waits until the nodes are there and kube-controller-manager has given them their pod networks.
+func (c *Cluster) nodesWithPodNetworks(ctx context.Context, names []string) ([]corev1.Node, error) {
 	client := c.Client()
-	var nodes *corev1.NodeList
-	err := lab.Eventually(ctx, "all nodes to have pod networks", func(ctx context.Context) (bool, string, error) {
-		var err error
-		if nodes, err = client.CoreV1().Nodes().List(ctx, metav1.ListOptions{}); err != nil {
-			return false, "", err
+	var nodes []corev1.Node
+	for _, name := range names {
+		err := lab.Eventually(ctx, "node "+name+" to have pod networks", func(ctx context.Context) (bool, string, error) {
+			node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return false, err.Error(), nil
+			}
+			if len(node.Spec.PodCIDRs) > 0 {
+				nodes = append(nodes, *node)
+			}
+			return len(node.Spec.PodCIDRs) > 0, "it has none", nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		lacking := slices.IndexFunc(nodes.Items, func(node corev1.Node) bool { return len(node.Spec.PodCIDRs) == 0 })
-		if lacking >= 0 {
-			return false, "node " + nodes.Items[lacking].Name + " has none", nil
-		}
-		return true, "", nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	return nodes.Items, nil
+	return nodes, nil
 }
 
 // writeNetworkConfig lets the node's pods hang on a bridge, with addresses of the node's pod networks.

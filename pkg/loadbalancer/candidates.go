@@ -50,6 +50,11 @@ func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, current []string, load 
 // announcerNodes returns the nodes that have an agent and may announce an address of which that is wished.
 func (r *Reconciler) announcerNodes(want settings.AddressSettings) []announcerNode {
 	rules := r.config.Rules.of(want)
+	return slices.DeleteFunc(r.nodesWithAgents(), func(candidate announcerNode) bool { return !mayAnnounce(candidate.node, rules) })
+}
+
+// nodesWithAgents returns the nodes that have an agent.
+func (r *Reconciler) nodesWithAgents() []announcerNode {
 	announcers, err := r.config.Objects.Announcers().Lister().List(labels.Everything())
 	if err != nil {
 		return nil // a lister of a cache does not fail
@@ -57,7 +62,7 @@ func (r *Reconciler) announcerNodes(want settings.AddressSettings) []announcerNo
 	var nodes []announcerNode
 	for _, announcer := range announcers {
 		node, err := r.config.Nodes.Lister().Get(announcer.Name)
-		if err == nil && mayAnnounce(node, rules) {
+		if err == nil {
 			nodes = append(nodes, announcerNode{node: node, interfaces: announcer.Status.Interfaces})
 		}
 	}

@@ -186,7 +186,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 		vips, err = r.reconcile(ctx, service, want)
 		r.setWaiting(key, err != nil)
 		if err == nil || len(vips) > 0 {
-			r.teller.tell(service, warnings)
+			r.teller.tell(service, append(warnings, r.excludedEverywhere(vips)...))
 			if err == nil {
 				r.teller.mended(service.UID)
 			}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// namedNodes bounds how many nodes an explanation names.
+const namedNodes = 3
+
+// ReasonNoAnnouncer is the reason of the event that says that a label keeps all nodes from announcing an address.
+const ReasonNoAnnouncer = "NoAnnouncer"
+
+// excludedEverywhere warns of addresses that nobody announces on layer 2, because the label
+// node.kubernetes.io/exclude-from-external-load-balancers is on every node that could.
+func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.Warning {
+	var warnings []settings.Warning
+	for _, vip := range vips {
+		address, err := netip.ParseAddr(vip.Spec.Address)
+		if err != nil {
+			continue // refused by the API server
+		}
+		within := slices.DeleteFunc(r.nodesWithAgents(), func(candidate announcerNode) bool {
+			how, _ := reach(candidate, address, vip.Spec.Announce)
+			return how == unreachable
+		})
+		if text := explainExclusion(vip.Spec.Address, within, r.config.Rules); text != "" {
+			warnings = append(warnings, settings.Warning{Reason: ReasonNoAnnouncer, Text: text})
+		}
+	}
+	return warnings
+}
+
+// explainExclusion is the warning for one address and the nodes that reach it, and empty where a node is left.
+func explainExclusion(address string, nodes []announcerNode, rules NodeRules) string {
+	var labelled []string
+	for _, candidate := range nodes {
+		if hindrance(candidate.node, rules) != whyExcluded {
+			return ""
+		}
+		labelled = append(labelled, candidate.node.Name)
+	}
+	if len(labelled) == 0 {
+		return ""
+	}
+	slices.Sort(labelled)
+	names := strings.Join(labelled[:min(namedNodes, len(labelled))], ", ")
+	if more := len(labelled) - namedNodes; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("nobody announces %s: every node that could has the label %s (%s); take it off, or set nodes.excludeLabel to Ignore in the cloud config",
+		address, corev1.LabelNodeExcludeBalancers, names)
+}
