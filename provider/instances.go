@@ -14,12 +14,13 @@ import (
 	cloudprovider "k8s.io/cloud-provider"
 	cloudproviderapi "k8s.io/cloud-provider/api"
 
-	"github.com/fairlead-io/fairlead/pkg/api/client/listers/api/v1alpha1"
+	listers "github.com/fairlead-io/fairlead/pkg/api/client/listers/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
-// DecommissionedAnnotation with any value tells that a node's machine is gone for good. Only then, and only while the
-// node is not ready, may the node lifecycle controller delete the Node object.
+// DecommissionedAnnotation with any value but "false" tells that a node's machine is gone for good. Only then, and only
+// while the node is not ready, may the node lifecycle controller delete the Node object.
 const DecommissionedAnnotation = "fairlead.dev/decommissioned"
 
 // instanceType is what every node gets as node.kubernetes.io/instance-type.
@@ -28,7 +29,7 @@ const instanceType = "machine"
 // instances answers for nodes from what the cluster itself knows: there is no cloud to ask.
 type instances struct {
 	config     *cloudconfig.Config
-	announcers v1alpha1.AnnouncerLister
+	announcers listers.AnnouncerLister
 }
 
 var _ cloudprovider.InstancesV2 = &instances{}
@@ -36,10 +37,8 @@ var _ cloudprovider.InstancesV2 = &instances{}
 // InstanceExists implements cloudprovider.InstancesV2. False makes the framework delete the Node object, so it is said
 // only where a person has said so first, and never of another provider's node.
 func (i *instances) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
-	if _, gone := node.Annotations[DecommissionedAnnotation]; !gone || isReady(node) {
-		return true, nil
-	}
-	return isForeign(node), nil
+	value, said := node.Annotations[DecommissionedAnnotation]
+	return !said || value == "false" || isReady(node) || isForeign(node), nil
 }
 
 // InstanceShutdown implements cloudprovider.InstancesV2: nobody can tell a machine that is off from one that is cut off.
@@ -49,7 +48,7 @@ func (i *instances) InstanceShutdown(context.Context, *corev1.Node) (bool, error
 // change: kube-proxy restarts when the addresses of its node change.
 func (i *instances) InstanceMetadata(_ context.Context, node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
 	if isForeign(node) {
-		return &cloudprovider.InstanceMetadata{ProviderID: node.Spec.ProviderID}, nil
+		return foreignMetadata(node)
 	}
 	internal, err := i.internalAddresses(node)
 	if err != nil {
@@ -63,6 +62,18 @@ func (i *instances) InstanceMetadata(_ context.Context, node *corev1.Node) (*clo
 	metadata.NodeAddresses = append(metadata.NodeAddresses, otherAddresses(node)...)
 	metadata.Zone, metadata.Region = i.config.Zone(node.Name, internal, node.Labels)
 	return metadata, nil
+}
+
+// foreignMetadata leaves another provider's node alone. Without addresses the framework changes nothing of a node that is
+// initialised. Of one that is not it would take the taint off, which only an error prevents.
+func foreignMetadata(node *corev1.Node) (*cloudprovider.InstanceMetadata, error) {
+	if slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
+		return taint.Key == cloudproviderapi.TaintExternalCloudProvider
+	}) {
+		return nil, fmt.Errorf("node %s has provider ID %q, which is not of the form %s://ID: initialising it is left to its own provider",
+			node.Name, node.Spec.ProviderID, Name)
+	}
+	return &cloudprovider.InstanceMetadata{ProviderID: node.Spec.ProviderID}, nil
 }
 
 // isForeign tells whether another provider initialised the node.
@@ -87,24 +98,30 @@ func providerID(node *corev1.Node) string {
 
 // internalAddresses returns the first of: the addresses the kubelet was given (which must be among those returned, or
 // the node is never initialised), those the Node has already, those its agent found on the interface with the default
-// route.
+// route. Addresses of a node that was initialised here, and of which the agent finds none on the machine any more, have
+// changed: a new lease of DHCP, or another network.
 func (i *instances) internalAddresses(node *corev1.Node) ([]netip.Addr, error) {
 	if given, ok := node.Annotations[cloudproviderapi.AnnotationAlphaProvidedIPAddr]; ok {
 		return parseProvided(node.Name, given)
 	}
-	var found []netip.Addr
+	var have []netip.Addr
 	for _, address := range node.Status.Addresses {
 		if parsed, err := netip.ParseAddr(address.Address); err == nil && address.Type == corev1.NodeInternalIP {
-			found = append(found, parsed)
+			have = append(have, parsed)
 		}
 	}
-	if len(found) == 0 {
-		found = i.inventory(node.Name)
+	announcer, err := i.announcers.Get(node.Name)
+	if err != nil {
+		announcer = &v1alpha1.Announcer{} // it has not reported
 	}
-	if len(found) == 0 {
+	main := mainAddresses(announcer)
+	switch {
+	case len(have) == 0 && len(main) == 0:
 		return nil, fmt.Errorf("no address of node %s is known yet: its kubelet has no --node-ip, and its announcer has not reported", node.Name)
+	case len(have) == 0, len(main) > 0 && node.Spec.ProviderID != "" && !hasAny(announcer, have):
+		return main, nil
 	}
-	return found, nil
+	return have, nil
 }
 
 func parseProvided(node, given string) ([]netip.Addr, error) {
@@ -120,26 +137,39 @@ func parseProvided(node, given string) ([]netip.Addr, error) {
 	return found, nil
 }
 
-// inventory returns the first address of each family on the node's interface with the default route.
-func (i *instances) inventory(node string) []netip.Addr {
-	announcer, err := i.announcers.Get(node)
-	if err != nil {
-		return nil
-	}
-	var v4, v6 []netip.Addr
+// mainAddresses returns an address of each family on the node's interface with the default route: the first that has its
+// subnet there, else the first. An address alone is often one that moves between machines.
+func mainAddresses(announcer *v1alpha1.Announcer) []netip.Addr {
+	var v4, v6 []netip.Prefix
 	for _, iface := range announcer.Status.Interfaces {
 		for _, text := range iface.Addresses {
 			prefix, err := netip.ParsePrefix(text)
 			switch {
 			case err != nil || !iface.DefaultRoute || !prefix.Addr().IsGlobalUnicast():
 			case prefix.Addr().Is4():
-				v4 = append(v4, prefix.Addr())
+				v4 = append(v4, prefix)
 			default:
-				v6 = append(v6, prefix.Addr())
+				v6 = append(v6, prefix)
 			}
 		}
 	}
-	return append(v4[:min(1, len(v4))], v6[:min(1, len(v6))]...)
+	var found []netip.Addr
+	for _, family := range [][]netip.Prefix{v4, v6} {
+		if len(family) > 0 {
+			found = append(found, family[max(0, slices.IndexFunc(family, func(p netip.Prefix) bool { return !p.IsSingleIP() }))].Addr())
+		}
+	}
+	return found
+}
+
+// hasAny tells whether the node's agent found one of the addresses on the machine.
+func hasAny(announcer *v1alpha1.Announcer, addresses []netip.Addr) bool {
+	return slices.ContainsFunc(announcer.Status.Interfaces, func(iface v1alpha1.NodeInterface) bool {
+		return slices.ContainsFunc(iface.Addresses, func(text string) bool {
+			prefix, err := netip.ParsePrefix(text)
+			return err == nil && slices.Contains(addresses, prefix.Addr())
+		})
+	})
 }
 
 // otherAddresses returns what else the Node says of itself, and its name as host name where it says none.

@@ -55,6 +55,9 @@ func TestOnlyADecommissionedNodeOfOursThatIsNotReadyIsGone(t *testing.T) {
 		{"unknown, cut off", []func(*corev1.Node){ready(corev1.ConditionUnknown)}, true},
 		{"decommissioned and still ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionTrue)}, true},
 		{"decommissioned and not ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionUnknown)}, false},
+		{"not decommissioned after all", []func(*corev1.Node){
+			func(n *corev1.Node) { n.Annotations[DecommissionedAnnotation] = "false" }, ready(corev1.ConditionFalse),
+		}, true},
 		{"decommissioned, and another provider's", []func(*corev1.Node){
 			decommissioned, ready(corev1.ConditionFalse),
 			func(n *corev1.Node) { n.Spec.ProviderID = "aws:///x" },
@@ -77,7 +80,7 @@ func TestInstanceMetadata(t *testing.T) {
 	inventory := &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	inventory.Status.Interfaces = []v1alpha1.NodeInterface{
 		{Name: "eth1", Addresses: []string{"192.168.0.5/24"}},
-		{Name: "eth0", DefaultRoute: true, Addresses: []string{"fe80::1/64", "10.0.0.5/24", "10.0.0.6/24", "fd00::5/64"}},
+		{Name: "eth0", DefaultRoute: true, Addresses: []string{"10.0.0.1/32", "fe80::1/64", "10.0.0.5/24", "10.0.0.6/24", "fd00::5/64"}},
 	}
 	internal := func(address string) corev1.NodeAddress {
 		return corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address}
@@ -110,6 +113,25 @@ func TestInstanceMetadata(t *testing.T) {
 			},
 		},
 		{
+			"addresses that are on the machine stay, whatever else is there", func(n *corev1.Node) {
+				n.Spec.ProviderID = "fairlead://old"
+				n.Status.Addresses = []corev1.NodeAddress{internal("10.0.0.6"), host}
+			},
+			cloudprovider.InstanceMetadata{
+				ProviderID: "fairlead://old", InstanceType: "machine", NodeAddresses: []corev1.NodeAddress{internal("10.0.0.6"), host},
+			},
+		},
+		{
+			"addresses that are gone from the machine do not", func(n *corev1.Node) {
+				n.Spec.ProviderID = "fairlead://old"
+				n.Status.Addresses = []corev1.NodeAddress{internal("10.7.0.9"), host}
+			},
+			cloudprovider.InstanceMetadata{
+				ProviderID: "fairlead://old", InstanceType: "machine",
+				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
+			},
+		},
+		{
 			"a provider ID stays", func(n *corev1.Node) { n.Spec.ProviderID = "fairlead://old" },
 			cloudprovider.InstanceMetadata{
 				ProviderID: "fairlead://old", InstanceType: "machine",
@@ -137,6 +159,22 @@ func TestInstanceMetadata(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The taint of a node that another provider is to initialise must stay, and the framework takes it off where this answers.
+func TestAnotherProvidersNodeIsNotInitialised(t *testing.T) {
+	got, err := with(t).InstanceMetadata(t.Context(), node(func(n *corev1.Node) {
+		n.Spec.ProviderID = "aws:///x"
+		n.Spec.Taints = []corev1.Taint{{Key: cloudproviderapi.TaintExternalCloudProvider, Effect: corev1.TaintEffectNoSchedule}}
+	}))
+	if err == nil {
+		t.Fatalf("got %+v", got)
+	}
+	for _, word := range []string{"n1", `"aws:///x"`, "fairlead://"} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the error lacks %q: %v", word, err)
+		}
 	}
 }
 
