@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	logsapi "k8s.io/component-base/logs/api/v1"
@@ -128,5 +129,9 @@ func newClients(kubeconfig string) (announcer.Clients, error) {
 	if err != nil {
 		return announcer.Clients{}, fmt.Errorf("client of %s: %w", config.Host, err)
 	}
-	return announcer.Clients{Fairlead: fairlead, Core: core}, nil
+	discovery, err := discoveryv1client.NewForConfig(forCore)
+	if err != nil {
+		return announcer.Clients{}, fmt.Errorf("client of %s: %w", config.Host, err)
+	}
+	return announcer.Clients{Fairlead: fairlead, Core: core, Discovery: discovery}, nil
 }

@@ -52,6 +52,9 @@ type agent struct {
 	metrics    *agentMetrics
 	now        func() time.Time
 
+	// linksChanged tells others of it.
+	linksChanged func()
+
 	inbox *inbox
 	calls chan func() // run by the loop, in order
 	tasks sync.WaitGroup

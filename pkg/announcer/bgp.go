@@ -6,13 +6,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
@@ -24,37 +26,35 @@ import (
 const (
 	// bgpInterval is how often all is looked at again though nothing was reported.
 	bgpInterval = 5 * time.Second
-	// secretInterval is how often passwords are read again.
-	secretInterval = 30 * time.Second
-	secretTimeout  = 5 * time.Second
-	// withdrawAfter is how long a draining node goes on announcing its routes as the last resort.
+	// withdrawAfter is how long a draining node goes on announcing its routes as the last resort, unless a Service asks
+	// for another time.
 	withdrawAfter = 10 * time.Second
 	// shutdownWait is how long the agent, before it ends, leaves peers that will drop its routes to find others.
 	shutdownWait = time.Second
-	// secretNamespace has the Secrets with passwords, secretKey is where in them.
-	secretNamespace, secretKey = "fairlead-system", "password"
 )
 
 // bgpAgent has pkg/bgp do what BGPPeers and VirtualIPs ask of this node.
 type bgpAgent struct {
 	speaker *bgp.Speaker
-	secrets corev1client.SecretInterface
+	secrets *secretStore
 	peers   cache.SharedIndexInformer
-	view    func() bgpView // without peers, vips, passwords, localReady and withdrawn
+	view    func() bgpView // without peers, vips and what follows from them
 	vips    func() []*v1alpha1.VirtualIP
 	synced  func() bool
 	hurry   func() // has the status written
+	record  func(about *v1alpha1.BGPPeer, kind, reason, text string)
 	local   *localEndpoints
+	watch   *endpointWatch
+	gate    *bgpGate
+	news    *sessionNews
 	wake    chan struct{}
 
-	passwords map[string]secret
-	readAt    time.Time // when passwords were last read
 	drainFrom time.Time
 	last      bgp.Desired
 
 	mu       sync.Mutex
 	problems map[string]error
-	draining bool
+	leaving  bool
 	restarts bool // every peer has graceful restart
 }
 
@@ -62,10 +62,22 @@ type bgpAgent struct {
 func (p *parts) newBGPAgent() (*bgpAgent, error) {
 	factory := externalversions.NewSharedInformerFactory(p.clients.Fairlead, 0)
 	b := &bgpAgent{
-		speaker: bgp.New(bgp.Config{}), secrets: p.clients.Core.Secrets(secretNamespace),
+		speaker: bgp.New(bgp.Config{}), news: newSessionNews(p.cfg.NodeName),
+		record: func(about *v1alpha1.BGPPeer, kind, reason, text string) {
+			p.agent.events.record(about, kind, reason, text)
+		},
 		peers: factory.Fairlead().V1alpha1().BGPPeers().Informer(), hurry: func() { p.reporter.hurry() },
-		wake: make(chan struct{}, 1), passwords: map[string]secret{},
+		wake:  make(chan struct{}, 1),
 		local: newLocalEndpoints(p.address.Addr()), vips: p.objects.allVIPs,
+	}
+	var err error
+	if b.watch, err = newEndpointWatch(p.cfg.NodeName, p.clients.Discovery, b.poke); err != nil {
+		return nil, fmt.Errorf("informer for EndpointSlices: %w", err)
+	}
+	b.secrets = newSecretStore(p.clients.Core.Secrets(secretNamespace), b.poke)
+	b.gate = newBGPGate(nil)
+	if p.cfg.KubeProxyHealthz != "" {
+		b.gate = newBGPGate(newProgramChecker(looksForwarded, func([]netip.Addr) { b.poke() }))
 	}
 	b.synced = func() bool { return p.objects.synced() && b.peers.HasSynced() }
 	b.view = func() bgpView {
@@ -95,11 +107,15 @@ func (b *bgpAgent) poke() {
 
 // run works until ctx is done. What is announced stays; see stop.
 func (b *bgpAgent) run(ctx context.Context) {
-	states := map[string]bgp.State{}
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
+	defer b.watch.wait()
+	defer b.secrets.close()
 	tasks.Go(func() { b.peers.Run(ctx.Done()) })
 	tasks.Go(func() { b.local.run(ctx, b.poke) })
+	if b.gate.checker != nil {
+		tasks.Go(func() { b.gate.checker.run(ctx) })
+	}
 	tick := time.NewTicker(bgpInterval)
 	defer tick.Stop()
 	for {
@@ -109,7 +125,7 @@ func (b *bgpAgent) run(ctx context.Context) {
 		case <-b.wake:
 		case <-tick.C:
 		case <-b.speaker.Changed():
-			b.tell(ctx, states)
+			b.tell(ctx)
 			b.hurry()
 			continue
 		}
@@ -117,17 +133,6 @@ func (b *bgpAgent) run(ctx context.Context) {
 		if b.synced() {
 			b.reconcile(ctx)
 		}
-	}
-}
-
-// tell logs sessions that came up or went down.
-func (b *bgpAgent) tell(ctx context.Context, states map[string]bgp.State) {
-	for _, s := range b.speaker.Sessions() {
-		was := states[s.Peer]
-		if was != s.State && (was == bgp.Established || s.State == bgp.Established) {
-			klog.FromContext(ctx).Info("BGP session changed", "peer", s.Peer, "from", was, "to", s.State, "err", s.LastError)
-		}
-		states[s.Peer] = s.State
 	}
 }
 
@@ -141,18 +146,11 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 	if len(v.peers) > 0 {
 		v.vips = b.vips() // nobody to announce them to: not worth a look at each whenever one changes
 	}
-	b.readSecrets(ctx, v.peers, v.node.labels)
-	v.passwords = b.passwords
-	b.local.want(localPorts(v.vips))
-	v.localReady = b.local.ready()
-	if !v.node.draining {
-		b.drainFrom = time.Time{}
-	} else if b.drainFrom.IsZero() {
-		b.drainFrom = time.Now()
+	if !b.look(ctx, &v) {
+		return
 	}
-	v.withdrawn = v.node.draining && time.Since(b.drainFrom) > withdrawAfter
 	want, problems := desiredBGP(v)
-	b.remember(v, want, problems)
+	b.remember(ctx, v, want, problems)
 	if reflect.DeepEqual(want, b.last) {
 		return
 	}
@@ -168,80 +166,97 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 	b.last = want
 }
 
-func (b *bgpAgent) remember(v bgpView, want bgp.Desired, problems map[string]error) {
+// look completes the view by what has to be asked for; false means that it is too early to announce anything.
+func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
+	names := map[string]bool{}
+	for _, p := range v.peers {
+		if p.Spec.PasswordSecret != "" && selects(p.Spec.NodeSelector, v.node.labels) {
+			names[p.Spec.PasswordSecret] = true
+		}
+	}
+	b.secrets.want(ctx, names)
+	v.password = b.secrets.password
+	ports := localPorts(v.vips)
+	b.local.want(ports)
+	v.localReady, v.endpoints = b.local.ready(), b.countEndpoints
+	if len(ports) > 0 {
+		b.watch.start(ctx)
+	}
+	b.gate.watch(v.vips)
+	v.open = b.gate.open
+	if v.leaving = leaves(v.node, v.vips); !v.leaving {
+		b.drainFrom = time.Time{}
+	} else if b.drainFrom.IsZero() {
+		b.drainFrom = time.Now()
+	}
+	if v.leaving {
+		v.leavingFor = time.Since(b.drainFrom)
+	}
+	return b.gate.ready(time.Now())
+}
+
+// countEndpoints counts the endpoints on this node that serve an address.
+func (b *bgpAgent) countEndpoints(s v1alpha1.ServiceClaim, addr netip.Addr) (int, bool) {
+	family := discoveryv1.AddressTypeIPv4
+	if addr.Is6() {
+		family = discoveryv1.AddressTypeIPv6
+	}
+	return b.watch.count(s.Namespace, s.Name, family)
+}
+
+func (b *bgpAgent) remember(ctx context.Context, v bgpView, want bgp.Desired, problems map[string]error) {
 	restarts := true
 	for _, p := range want.Peers {
 		restarts = restarts && p.GracefulRestart > 0
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !reflect.DeepEqual(b.problems, problems) {
+	differ := !reflect.DeepEqual(b.problems, problems)
+	b.problems, b.leaving, b.restarts = problems, v.leaving, restarts
+	b.mu.Unlock()
+	if differ {
+		b.tell(ctx)
 		b.hurry()
 	}
-	b.problems, b.draining, b.restarts = problems, v.node.draining, restarts
 }
 
-// readSecrets reads the passwords that this node's peers need.
-func (b *bgpAgent) readSecrets(ctx context.Context, peers []*v1alpha1.BGPPeer, node labels.Set) {
-	stale := time.Since(b.readAt) > secretInterval
-	if stale {
-		b.readAt = time.Now()
-	}
-	for _, p := range peers {
-		name := p.Spec.PasswordSecret
-		if have, ok := b.passwords[name]; name == "" || ok && !stale && have.err == nil || !selects(p.Spec.NodeSelector, node) {
-			continue
+// sessions is how it stands with every peer, also those that cannot be tried.
+func (b *bgpAgent) sessions() []bgp.Session {
+	out := b.speaker.Sessions()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, err := range b.problems {
+		if !slices.ContainsFunc(out, func(s bgp.Session) bool { return s.Peer == name }) {
+			out = append(out, bgp.Session{Peer: name, State: bgp.Idle, LastError: err.Error()})
 		}
-		got := b.readSecret(ctx, name)
-		if have, ok := b.passwords[name]; ok && got.err != nil && have.err == nil {
-			// An API server that is away must not end sessions.
-			klog.FromContext(ctx).Info("Secret not read again, keeping the password", "secret", name, "err", got.err)
-			continue
-		}
-		b.passwords[name] = got
 	}
-}
-
-func (b *bgpAgent) readSecret(ctx context.Context, name string) secret {
-	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
-	defer cancel()
-	s, err := b.secrets.Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return secret{err: err}
-	}
-	password := string(s.Data[secretKey])
-	if password == "" {
-		return secret{err: fmt.Errorf("has no key %q", secretKey)}
-	}
-	return secret{password: password}
+	slices.SortFunc(out, func(a, b bgp.Session) int { return strings.Compare(a.Peer, b.Peer) })
+	return out
 }
 
 // status is what the Announcer object says of BGP.
 func (b *bgpAgent) status() []v1alpha1.BGPSession {
 	var out []v1alpha1.BGPSession
-	seen := map[string]bool{}
-	for _, s := range b.speaker.Sessions() {
-		seen[s.Peer] = true
-		since := metav1.NewTime(s.Since).Rfc3339Copy()
-		out = append(out, v1alpha1.BGPSession{
-			Peer: s.Peer, State: string(s.State), Since: &since, Prefixes: int32(s.Prefixes), LastError: s.LastError,
-		})
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for name, err := range b.problems {
-		if !seen[name] {
-			out = append(out, v1alpha1.BGPSession{Peer: name, State: string(bgp.Idle), LastError: err.Error()})
+	for _, s := range b.sessions() {
+		one := v1alpha1.BGPSession{
+			Peer: s.Peer, LocalASN: int64(s.LocalASN), State: string(s.State), BFD: s.BFD,
+			Prefixes: int32(s.Prefixes), LastError: s.LastError,
 		}
+		if s.Address.IsValid() {
+			one.Address = s.Address.String()
+		}
+		if !s.Since.IsZero() {
+			one.Since = new(metav1.NewTime(s.Since).Rfc3339Copy())
+		}
+		out = append(out, one)
 	}
-	return sortSessions(out)
+	return out
 }
 
 // stop ends the sessions. Peers with graceful restart keep the routes, unless the node is being drained; the others are
 // asked to prefer other nodes first, and lose them a second later. kube-proxy forwards to the end.
 func (b *bgpAgent) stop(ctx context.Context) {
 	b.mu.Lock()
-	keep, quick := !b.draining, b.restarts && !b.draining
+	keep, quick := !b.leaving, b.restarts && !b.leaving
 	b.mu.Unlock()
 	logger := klog.FromContext(ctx)
 	if !quick && len(b.speaker.Sessions()) > 0 {

@@ -3,10 +3,11 @@
 package announcer
 
 import (
-	"errors"
-	"fmt"
 	"hash/fnv"
+	"math"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,24 +35,26 @@ type bgpView struct {
 	links []l2.Link
 	peers []*v1alpha1.BGPPeer
 	vips  []*v1alpha1.VirtualIP
-	// passwords by name of the Secret; one that is missing is why.
-	passwords map[string]secret
-	// localReady tells for each healthCheckNodePort whether this node has ready endpoints.
+	// password returns what a key of a Secret holds.
+	password func(name, key string) secret
+	// localReady tells for each healthCheckNodePort whether kube-proxy says that this node has ready endpoints.
 	localReady map[int32]bool
-	// forwarding is false while kube-proxy is dead; withdrawn is set some time after the node began to drain.
-	forwarding, withdrawn bool
-}
-
-// secret is a password, or why there is none.
-type secret struct {
-	password string
-	err      error
+	// endpoints counts the ready endpoints of a Service on this node that serve an address; false while not known.
+	endpoints func(s v1alpha1.ServiceClaim, addr netip.Addr) (int, bool)
+	// open is the gate of an address: whether traffic for it that comes to this node would be served. It is a function of
+	// what is known of the address alone.
+	open func(addr netip.Addr) bool
+	// forwarding is false while kube-proxy is dead.
+	forwarding bool
+	// leaving tells that the node is to give away its addresses, for so long already.
+	leaving    bool
+	leavingFor time.Duration
 }
 
 // desiredBGP returns what this node should announce to whom, and what is wrong with single peers, by name. A peer with
 // an error is not among the desired ones.
 func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
-	d := bgp.Desired{RouterID: routerID(v.self, v.addr), Draining: v.node.draining}
+	d := bgp.Desired{RouterID: routerID(v.self, v.addr), Draining: v.leaving}
 	problems := map[string]error{}
 	for _, p := range v.peers {
 		if !selects(p.Spec.NodeSelector, v.node.labels) {
@@ -64,15 +67,32 @@ func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
 		}
 		d.Peers = append(d.Peers, peer)
 	}
-	if _, excluded := v.node.labels[corev1.LabelNodeExcludeBalancers]; excluded || !v.forwarding || v.withdrawn {
+	if !v.forwarding {
 		return d, problems
 	}
 	for _, vip := range v.vips {
-		if serves(vip, v.localReady) {
-			d.Routes = append(d.Routes, bgpRoutes(vip, v.node.labels)...)
-		}
+		d.Routes = append(d.Routes, bgpRoutes(v, vip)...)
 	}
 	return d, problems
+}
+
+// leaves tells whether the node is to give away what it announces: by a sign of its own, or because it is cordoned and
+// the cluster is configured to take that for one.
+func leaves(node nodeFacts, vips []*v1alpha1.VirtualIP) bool {
+	return node.draining || node.cordoned && slices.ContainsFunc(vips, func(vip *v1alpha1.VirtualIP) bool {
+		return vip.Spec.NodeRules != nil && vip.Spec.NodeRules.LeaveOnCordon
+	})
+}
+
+// excluded tells whether the node's label keeps it from announcing the address. As the service controller reads it,
+// "false" is included, and anything else excluded.
+func excluded(node nodeFacts, rules *v1alpha1.NodeRules) bool {
+	value, ok := node.labels[corev1.LabelNodeExcludeBalancers]
+	if !ok || rules != nil && rules.IgnoreExcludeLabel {
+		return false
+	}
+	yes, err := strconv.ParseBool(value)
+	return err != nil || yes
 }
 
 // routerID is the node's IPv4 address; without one, a number made of the name (RFC 6286 asks only that it be unique).
@@ -95,41 +115,90 @@ func selects(selector *metav1.LabelSelector, node labels.Set) bool {
 	return err == nil && s.Matches(node)
 }
 
-// serves tells whether traffic for the address can be served by this node: every Service on it with
-// externalTrafficPolicy Local needs ready endpoints here.
-func serves(vip *v1alpha1.VirtualIP, localReady map[int32]bool) bool {
+// serves tells whether traffic for the address can be served by this node, and how many endpoints would: every Service
+// on it with externalTrafficPolicy Local needs ready ones here, as kube-proxy and the API server say, whichever knows it
+// first. The number is 0 where it is not known, or where it does not matter: with a Service of another policy.
+func serves(v bgpView, vip *v1alpha1.VirtualIP, addr netip.Addr) (endpoints int, ok bool) {
+	counted := true
 	for _, s := range vip.Spec.Services {
-		if s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && !localReady[s.HealthCheckNodePort] {
-			return false
+		if s.ExternalTrafficPolicy != corev1.ServiceExternalTrafficPolicyLocal {
+			counted = false
+			continue
 		}
+		n, known := v.endpoints(s, addr)
+		if !v.localReady[s.HealthCheckNodePort] || known && n == 0 {
+			return 0, false
+		}
+		endpoints += n
+		counted = counted && known
 	}
-	return len(vip.Spec.Services) > 0
+	if !counted {
+		endpoints = 0
+	}
+	return endpoints, len(vip.Spec.Services) > 0
 }
 
 // bgpRoutes are the routes of one address from this node.
-func bgpRoutes(vip *v1alpha1.VirtualIP, node labels.Set) []bgp.Route {
+func bgpRoutes(v bgpView, vip *v1alpha1.VirtualIP) []bgp.Route {
 	addr, err := parseAddress(vip.Spec.Address)
-	if err != nil {
-		return nil // the schema does not let it happen
+	if err != nil || !byBGP(vip) || excluded(v.node, vip.Spec.NodeRules) || v.leaving && v.leavingFor > drainTime(vip) {
+		return nil // the schema does not let the error happen
+	}
+	endpoints, ok := serves(v, vip, addr)
+	if !ok || !v.open(addr) {
+		return nil
 	}
 	var out []bgp.Route
 	for _, a := range vip.Spec.Announce {
-		if a.BGP == nil || !selects(a.BGP.NodeSelector, node) {
+		if a.BGP == nil || !selects(a.BGP.NodeSelector, v.node.labels) {
 			continue
 		}
-		r := bgp.Route{
+		communities, err := parseCommunities(a.BGP.Communities)
+		if err != nil {
+			// Neither the schema nor the manager lets it through. Without it the address might go further than it should.
+			continue
+		}
+		out = append(out, bgp.Route{
 			Prefix: netip.PrefixFrom(addr, prefixLength(addr, a.BGP.AggregationLength)).Masked(), Peers: a.BGP.Peers,
-			Attributes: bgp.Attributes{LocalPreference: a.BGP.LocalPreference, MED: a.BGP.MED},
-		}
-		for _, text := range a.BGP.Communities {
-			// What the schema lets through and is none (65536:1) is left out rather than the address.
-			if c, err := community.Parse(string(text)); err == nil {
-				r.Communities = append(r.Communities, c)
-			}
-		}
-		out = append(out, r)
+			Attributes: bgp.Attributes{
+				Communities: communities, LocalPreference: a.BGP.LocalPreference, MED: a.BGP.MED,
+				Prepend: uint8(a.BGP.ASPathPrepend), LinkBandwidth: linkBandwidth(a.BGP.LinkBandwidthPerEndpoint, endpoints),
+			},
+		})
 	}
 	return out
+}
+
+// drainTime is how long an address of a node that leaves is announced as the last resort: as long as the most patient of
+// its Services asks for.
+func drainTime(vip *v1alpha1.VirtualIP) time.Duration {
+	longest := time.Duration(-1)
+	for _, s := range vip.Spec.Services {
+		if s.DrainTimeoutSeconds != nil {
+			longest = max(longest, time.Duration(*s.DrainTimeoutSeconds)*time.Second)
+		}
+	}
+	if longest < 0 {
+		return withdrawAfter
+	}
+	return longest
+}
+
+func parseCommunities(texts []v1alpha1.Community) ([]community.Community, error) {
+	var out []community.Community
+	for _, text := range texts {
+		c, err := community.Parse(string(text))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// linkBandwidth is in bytes per second, of so many Mbit/s for each endpoint.
+func linkBandwidth(perEndpoint int32, endpoints int) uint32 {
+	return uint32(min(uint64(perEndpoint)*uint64(endpoints)*(1_000_000/8), math.MaxUint32))
 }
 
 func prefixLength(addr netip.Addr, l *v1alpha1.AggregationLength) int {
@@ -140,87 +209,6 @@ func prefixLength(addr netip.Addr, l *v1alpha1.AggregationLength) int {
 		return int(*l.IPv6)
 	}
 	return addr.BitLen()
-}
-
-// bgpPeer is the session that a BGPPeer asks of this node.
-func bgpPeer(v bgpView, p *v1alpha1.BGPPeer) (bgp.Peer, error) {
-	s := p.Spec
-	out := bgp.Peer{
-		Name: p.Name, Interface: s.PeerInterface, ASN: uint32(s.PeerASN), LocalASN: uint32(s.LocalASN),
-		Port: uint16(s.Port), HoldTime: duration(s.HoldTime, 0), Keepalive: duration(s.Keepalive, 0),
-		ConnectRetry: duration(s.ConnectRetry, 0),
-	}
-	if s.HoldTime != nil && s.HoldTime.Duration == 0 {
-		return out, errors.New("spec.holdTime 0s: sessions without keepalives are not supported, want at least 3s")
-	}
-	var err error
-	if s.PeerAddress != "" {
-		if out.Address, err = netip.ParseAddr(s.PeerAddress); err != nil {
-			return out, fmt.Errorf("spec.peerAddress: %w", err)
-		}
-	}
-	if s.SourceAddress != "" {
-		if out.Source, err = netip.ParseAddr(s.SourceAddress); err != nil {
-			return out, fmt.Errorf("spec.sourceAddress: %w", err)
-		}
-	}
-	if s.EBGPMultiHop != nil {
-		out.MultiHop = uint8(*s.EBGPMultiHop)
-	}
-	if s.BFD != nil {
-		out.BFD = bgp.BFD{Interval: duration(s.BFD.Interval, defaultBFDInterval), Multiplier: uint8(s.BFD.Multiplier)}
-		if out.BFD.Multiplier == 0 {
-			out.BFD.Multiplier = defaultBFDMultiplier
-		}
-	}
-	if s.GracefulRestart != nil {
-		out.GracefulRestart = duration(s.GracefulRestart.RestartTime, defaultRestartTime)
-	}
-	if s.PasswordSecret != "" {
-		pw, ok := v.passwords[s.PasswordSecret]
-		if !ok {
-			return out, fmt.Errorf("spec.passwordSecret %q has not been read yet", s.PasswordSecret)
-		}
-		if pw.err != nil {
-			return out, fmt.Errorf("spec.passwordSecret %q: %w", s.PasswordSecret, pw.err)
-		}
-		out.Password = pw.password
-	}
-	if out.Address.IsValid() {
-		out.NextHop4, out.NextHop6 = nextHops(v.links, out.Address)
-	}
-	return out, nil
-}
-
-// nextHops are the node's addresses towards a peer, of the family that the session does not run over: its own family
-// takes the session's address.
-func nextHops(links []l2.Link, peer netip.Addr) (four, six netip.Addr) {
-	best, rank := l2.Link{}, 0
-	for _, l := range links {
-		r := 0
-		for _, p := range l.Addresses {
-			if p.Masked().Contains(peer.WithZone("")) {
-				r = 2
-			}
-		}
-		if r == 0 && (peer.Is4() && l.DefaultRoute4 || peer.Is6() && l.DefaultRoute6) {
-			r = 1
-		}
-		if r > rank {
-			best, rank = l, r
-		}
-	}
-	for _, p := range best.Addresses {
-		a := p.Addr()
-		switch {
-		case a.IsLinkLocalUnicast():
-		case a.Is4() && peer.Is6() && !four.IsValid():
-			four = a
-		case a.Is6() && peer.Is4() && !six.IsValid():
-			six = a
-		}
-	}
-	return four, six
 }
 
 func duration(d *metav1.Duration, otherwise time.Duration) time.Duration {

@@ -4,19 +4,16 @@ package announcer
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
-	"github.com/fairlead-io/fairlead/pkg/bgp"
-	"github.com/fairlead-io/fairlead/pkg/l2"
 )
 
 func bgpVIP(addr string, announce v1alpha1.BGPAnnouncement, services ...v1alpha1.ServiceClaim) *v1alpha1.VirtualIP {
@@ -31,6 +28,19 @@ func cluster() v1alpha1.ServiceClaim {
 
 func local(port int32) v1alpha1.ServiceClaim {
 	return v1alpha1.ServiceClaim{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyLocal, HealthCheckNodePort: port}
+}
+
+func notKnown(v1alpha1.ServiceClaim, netip.Addr) (int, bool) { return 0, false }
+
+func always(netip.Addr) bool { return true }
+
+func patient(seconds int32) v1alpha1.ServiceClaim {
+	return v1alpha1.ServiceClaim{ExternalTrafficPolicy: corev1.ServiceExternalTrafficPolicyCluster, DrainTimeoutSeconds: &seconds}
+}
+
+func withRules(vip *v1alpha1.VirtualIP, rules v1alpha1.NodeRules) *v1alpha1.VirtualIP {
+	vip.Spec.NodeRules = &rules
+	return vip
 }
 
 func TestDesiredRoutes(t *testing.T) {
@@ -65,8 +75,49 @@ func TestDesiredRoutes(t *testing.T) {
 			change: func(v *bgpView) { v.forwarding = false },
 		},
 		{
+			name: "label says not excluded", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32",
+			change: func(v *bgpView) { v.node.labels[corev1.LabelNodeExcludeBalancers] = "false" },
+		},
+		{
+			name: "node excluded, and that is ignored", want: "10.0.0.9/32",
+			vip:    withRules(bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), v1alpha1.NodeRules{IgnoreExcludeLabel: true}),
+			change: func(v *bgpView) { v.node.labels[corev1.LabelNodeExcludeBalancers] = "" },
+		},
+		{
+			name: "draining", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32",
+			change: func(v *bgpView) { v.leaving, v.leavingFor = true, withdrawAfter/2 },
+		},
+		{
 			name: "drained long enough", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
-			change: func(v *bgpView) { v.withdrawn = true },
+			change: func(v *bgpView) { v.leaving, v.leavingFor = true, 2*withdrawAfter },
+		},
+		{
+			name: "drained, a Service is more patient", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster(), patient(60)), want: "10.0.0.9/32",
+			change: func(v *bgpView) { v.leaving, v.leavingFor = true, 2*withdrawAfter },
+		},
+		{
+			name: "drained, the Service is less patient", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, patient(1)),
+			change: func(v *bgpView) { v.leaving, v.leavingFor = true, withdrawAfter/2 },
+		},
+		{
+			name: "not programmed by kube-proxy", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
+			change: func(v *bgpView) { v.open = func(a netip.Addr) bool { return a != netip.MustParseAddr("10.0.0.9") } },
+		},
+		{
+			name: "another address not programmed", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32",
+			change: func(v *bgpView) { v.open = func(a netip.Addr) bool { return a != netip.MustParseAddr("10.0.0.8") } },
+		},
+		{
+			name: "local, endpoints gone before kube-proxy says so", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30001)),
+			change: func(v *bgpView) { v.endpoints = func(v1alpha1.ServiceClaim, netip.Addr) (int, bool) { return 0, true } },
+		},
+		{
+			name: "local, endpoints there before kube-proxy says so", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30002)),
+			change: func(v *bgpView) { v.endpoints = func(v1alpha1.ServiceClaim, netip.Addr) (int, bool) { return 3, true } },
+		},
+		{
+			name: "a wrong community, which no schema lets through",
+			vip:  bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{Communities: []v1alpha1.Community{"no-exprot"}}, cluster()),
 		},
 		{name: "local with endpoints", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30001)), want: "10.0.0.9/32"},
 		{name: "local without endpoints", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30002))},
@@ -79,6 +130,7 @@ func TestDesiredRoutes(t *testing.T) {
 			v := bgpView{
 				self: "n1", node: nodeFacts{labels: labels.Set{"rack": "a"}}, addr: netip.MustParseAddr("192.0.2.1"), forwarding: true,
 				vips: []*v1alpha1.VirtualIP{tt.vip}, localReady: map[int32]bool{30001: true, 30002: false},
+				endpoints: notKnown, open: always,
 			}
 			if tt.change != nil {
 				tt.change(&v)
@@ -97,68 +149,63 @@ func TestDesiredRoutes(t *testing.T) {
 
 func TestDesiredAttributes(t *testing.T) {
 	pref, med := uint32(200), uint32(0)
-	d, _ := desiredBGP(bgpView{forwarding: true, vips: []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{
-		Peers: []string{"tor-a"}, Communities: []v1alpha1.Community{"64512:100", "no-export", "99999:1"}, LocalPreference: &pref, MED: &med,
+	d, _ := desiredBGP(bgpView{forwarding: true, endpoints: notKnown, open: always, vips: []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{
+		Peers: []string{"tor-a"}, Communities: []v1alpha1.Community{"64512:100", "no-export"}, LocalPreference: &pref, MED: &med,
+		ASPathPrepend: 3, LinkBandwidthPerEndpoint: 10,
 	}, cluster())}})
 	r := d.Routes[0]
-	if got := fmt.Sprint(r.Communities, r.Peers, *r.LocalPreference, *r.MED); got != "[64512:100 65535:65281] [tor-a] 200 0" {
+	if got := fmt.Sprint(r.Communities, r.Peers, *r.LocalPreference, *r.MED, r.Prepend, r.LinkBandwidth); got != "[64512:100 65535:65281] [tor-a] 200 0 3 0" {
 		t.Errorf("got %s", got)
 	}
 }
 
-func TestDesiredPeers(t *testing.T) {
-	links := []l2.Link{{Name: "eth0", Addresses: []netip.Prefix{
-		netip.MustParsePrefix("192.0.2.1/24"),
-		netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("fd00::1/64"),
-	}}}
-	hops := int32(3)
-	tests := []struct {
-		name string
-		spec v1alpha1.BGPPeerSpec
-		want bgp.Peer
-		err  string
+func TestLinkBandwidth(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		per      int32
+		services []v1alpha1.ServiceClaim
+		known    bool
+		want     uint32 // bytes per second
 	}{
-		{
-			name: "plain", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254"},
-			want: bgp.Peer{Address: netip.MustParseAddr("192.0.2.254"), NextHop6: netip.MustParseAddr("fd00::1")},
-		},
-		{
-			name: "over ipv6", spec: v1alpha1.BGPPeerSpec{PeerAddress: "fd00::fe"},
-			want: bgp.Peer{Address: netip.MustParseAddr("fd00::fe"), NextHop4: netip.MustParseAddr("192.0.2.1")},
-		},
-		{name: "unnumbered", spec: v1alpha1.BGPPeerSpec{PeerInterface: "eth0"}, want: bgp.Peer{Interface: "eth0"}},
-		{
-			name: "defaults of bfd and graceful restart", spec: v1alpha1.BGPPeerSpec{
-				PeerInterface: "eth0", BFD: &v1alpha1.BFD{}, GracefulRestart: &v1alpha1.GracefulRestart{},
-			},
-			want: bgp.Peer{Interface: "eth0", BFD: bgp.BFD{Interval: 300 * time.Millisecond, Multiplier: 3}, GracefulRestart: 120 * time.Second},
-		},
-		{
-			name: "multihop, password", spec: v1alpha1.BGPPeerSpec{PeerAddress: "198.51.100.1", EBGPMultiHop: &hops, PasswordSecret: "good"},
-			want: bgp.Peer{Address: netip.MustParseAddr("198.51.100.1"), MultiHop: 3, Password: "pw"},
-		},
-		{name: "secret forbidden", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "bad"}, err: `spec.passwordSecret "bad": forbidden`},
-		{name: "secret not read", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "other"}, err: "not been read"},
-		{name: "no hold time", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", HoldTime: &metav1.Duration{}}, err: "spec.holdTime 0s"},
-	}
-	for _, tt := range tests {
+		{"by endpoints", 8, []v1alpha1.ServiceClaim{local(30001)}, true, 3_000_000},
+		{"not asked for", 0, []v1alpha1.ServiceClaim{local(30001)}, true, 0},
+		{"number not known", 8, []v1alpha1.ServiceClaim{local(30001)}, false, 0},
+		{"two services", 8, []v1alpha1.ServiceClaim{local(30001), local(30001)}, true, 6_000_000},
+		{"shared with a Service of another policy", 8, []v1alpha1.ServiceClaim{local(30001), cluster()}, true, 0},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.spec.PeerASN, tt.spec.LocalASN = 64500, 64512
-			tt.want.ASN, tt.want.LocalASN, tt.want.Name = 64500, 64512, "p"
-			d, problems := desiredBGP(bgpView{
-				links: links, passwords: map[string]secret{"good": {password: "pw"}, "bad": {err: fmt.Errorf("forbidden")}},
-				peers: []*v1alpha1.BGPPeer{{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: tt.spec}},
+			d, _ := desiredBGP(bgpView{
+				forwarding: true, open: always, localReady: map[int32]bool{30001: true},
+				endpoints: func(v1alpha1.ServiceClaim, netip.Addr) (int, bool) { return map[bool]int{true: 3}[tt.known], tt.known },
+				vips:      []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{LinkBandwidthPerEndpoint: tt.per}, tt.services...)},
 			})
-			if tt.err != "" {
-				if err := problems["p"]; err == nil || !strings.Contains(err.Error(), tt.err) || len(d.Peers) > 0 {
-					t.Errorf("problem %v, peers %v, want %q", err, d.Peers, tt.err)
-				}
-				return
-			}
-			if !slices.Equal(d.Peers, []bgp.Peer{tt.want}) {
-				t.Errorf("got %+v, %v, want %+v", d.Peers, problems, tt.want)
+			if len(d.Routes) != 1 || d.Routes[0].LinkBandwidth != tt.want {
+				t.Errorf("got %+v, want %d bytes per second", d.Routes, tt.want)
 			}
 		})
+	}
+	if got := linkBandwidth(100, 1000); got != math.MaxUint32 {
+		t.Errorf("more than there is room for: %d", got)
+	}
+}
+
+func TestLeaves(t *testing.T) {
+	plain := bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster())
+	ruled := withRules(bgpVIP("10.0.0.8", v1alpha1.BGPAnnouncement{}, cluster()), v1alpha1.NodeRules{LeaveOnCordon: true})
+	for _, tt := range []struct {
+		name string
+		node nodeFacts
+		vips []*v1alpha1.VirtualIP
+		want bool
+	}{
+		{"drained", nodeFacts{draining: true}, nil, true},
+		{"cordoned", nodeFacts{cordoned: true}, []*v1alpha1.VirtualIP{plain}, false},
+		{"cordoned, which is a sign", nodeFacts{cordoned: true}, []*v1alpha1.VirtualIP{plain, ruled}, true},
+		{"not cordoned", nodeFacts{}, []*v1alpha1.VirtualIP{ruled}, false},
+	} {
+		if got := leaves(tt.node, tt.vips); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

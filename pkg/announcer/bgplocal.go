@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,7 +55,7 @@ func newLocalEndpoints(node netip.Addr) *localEndpoints {
 func localPorts(vips []*v1alpha1.VirtualIP) map[int32]bool {
 	out := map[int32]bool{}
 	for _, vip := range vips {
-		if !slices.ContainsFunc(vip.Spec.Announce, func(a v1alpha1.Announcement) bool { return a.BGP != nil }) {
+		if !byBGP(vip) {
 			continue
 		}
 		for _, s := range vip.Spec.Services {
@@ -146,10 +145,4 @@ func (l *localEndpoints) ask(ctx context.Context, port int32) (ready, answered b
 		return resp.StatusCode == http.StatusOK, true
 	}
 	return false, false
-}
-
-// sortSessions orders by peer, as the list in the status is kept.
-func sortSessions(s []v1alpha1.BGPSession) []v1alpha1.BGPSession {
-	slices.SortFunc(s, func(a, b v1alpha1.BGPSession) int { return strings.Compare(a.Peer, b.Peer) })
-	return s
 }

@@ -50,6 +50,7 @@ func (a *agent) followLayer2(ctx context.Context, changed <-chan struct{}, confl
 			return
 		case <-changed:
 			a.inbox.poke()
+			a.linksChanged()
 		case c := <-conflicts:
 			if c.Peer == "" {
 				a.do(ctx, func() { a.contend(c.Address, station(&c)) })

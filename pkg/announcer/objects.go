@@ -27,10 +27,13 @@ import (
 
 // nodeFacts is what this node's Node object says.
 type nodeFacts struct {
-	labels    labels.Set
-	uid       types.UID // "" while the object has not been read
-	draining  bool
-	drainSign string
+	labels labels.Set
+	// annotations are for what a BGPPeer looks up there.
+	annotations map[string]string
+	uid         types.UID // "" while the object has not been read
+	draining    bool
+	cordoned    bool
+	drainSign   string
 }
 
 // informed is the API server's contents as informers last saw them; they stay while it is away.
@@ -174,7 +177,9 @@ func (o *informed) node() nodeFacts {
 		return nodeFacts{}
 	}
 	sign := leaving.Sign(n)
-	return nodeFacts{labels: n.Labels, uid: n.UID, draining: sign != "", drainSign: sign}
+	return nodeFacts{
+		labels: n.Labels, annotations: n.Annotations, uid: n.UID, draining: sign != "", drainSign: sign, cordoned: n.Spec.Unschedulable,
+	}
 }
 
 // waitNode waits a while for the Node object, so that the addresses it names are known.

@@ -30,6 +30,8 @@ const (
 	// kube-proxy has mostly followed; until then one look at each address by each node would be wasted work, and all of
 	// them at the same time.
 	standbyLook = 10 * time.Second
+	// perLook bounds what looking costs with very many addresses: the pauses grow with their number.
+	perLook = 100 * time.Microsecond
 	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
 	checkRound = 20 * time.Millisecond
 )
@@ -232,6 +234,7 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 	case now.Sub(w.good) >= programmingGrace:
 		w.verdict, pause = notProgrammed, slowRecheck
 	}
+	pause = max(pause, time.Duration(len(c.watched))*perLook)
 	w.due = now.Add(pause/2 + rand.N(pause))
 	return w.verdict != old
 }

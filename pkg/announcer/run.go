@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
@@ -50,6 +51,8 @@ type Config struct {
 type Clients struct {
 	Fairlead versioned.Interface
 	Core     corev1client.CoreV1Interface
+	// Discovery is used where BGP announces Services with externalTrafficPolicy Local.
+	Discovery discoveryv1client.DiscoveryV1Interface
 }
 
 // nodeWait is how long the start waits for the Node object, which names the node's address, before the agent takes the
@@ -188,7 +191,10 @@ func (p *parts) assemble(life context.Context) {
 	api := p.clients.Fairlead.FairleadV1alpha1()
 	recorder := p.startEvents(life)
 	loop, stopLoop := context.WithCancel(life)
-	gates := newGateKeeper(p.cfg.KubeProxyHealthz, p.programChecker(loop), p.box.poke)
+	gates := newGateKeeper(p.cfg.KubeProxyHealthz, p.programChecker(loop), func() {
+		p.box.poke()
+		p.bgp.poke()
+	})
 	p.agent = &agent{
 		self:    self,
 		machine: ownership.New(machineOptions(p.cfg, time.Now())),
@@ -196,8 +202,9 @@ func (p *parts) assemble(life context.Context) {
 		status: newVIPWriter(self, api.VirtualIPs(), p.objects.vips, p.metrics),
 		sender: newSender(p.group.Send, p.metrics),
 		events: newEventWriter(recorder, p.metrics), metrics: p.metrics, now: time.Now,
-		flusher: newFlusher(conntrack.FlushUDP),
-		inbox:   p.box, calls: make(chan func()),
+		flusher:      newFlusher(conntrack.FlushUDP),
+		linksChanged: p.bgp.poke,
+		inbox:        p.box, calls: make(chan func()),
 		vips: map[string]*address{}, byAddr: map[netip.Addr]*address{}, gateChanged: map[netip.Addr]*address{},
 	}
 	p.reporter = &reporter{

@@ -71,7 +71,7 @@ func answer(check func() error) http.Handler {
 
 // watch adds what layer 2 and gossip count.
 func (s *server) watch(p *parts) {
-	s.metrics.registry.CustomMustRegister(newTotals(p.speaker.Stats, p.group.Stats), newBGPTotals(p.bgp.speaker.Sessions))
+	s.metrics.registry.CustomMustRegister(newTotals(p.speaker.Stats, p.group.Stats), newBGPTotals(p.bgp.sessions))
 }
 
 func (s *server) close() {

@@ -57,6 +57,7 @@ func (inv *inventory) refresh() error {
 		return fmt.Errorf("listing routes: %w", err)
 	}
 	inv.defaults = slices.DeleteFunc(routes, func(r netlink.Route) bool { return !isDefault(r) })
+	slices.SortStableFunc(inv.defaults, func(a, b netlink.Route) int { return a.Priority - b.Priority })
 	return nil
 }
 
@@ -162,7 +163,11 @@ func addDefault(l *Link, r netlink.Route) {
 		} else {
 			l.DefaultRoute6 = true
 		}
-		if ip, ok := netip.AddrFromSlice(gw); ok && !slices.Contains(l.Gateways, ip.Unmap()) {
+		ip, _ := netip.AddrFromSlice(gw)
+		l.DefaultRoutes = append(l.DefaultRoutes, DefaultRoute{
+			IPv4: r.Family == netlink.FAMILY_V4, Gateway: ip.Unmap(), Metric: r.Priority,
+		})
+		if ip.IsValid() && !slices.Contains(l.Gateways, ip.Unmap()) {
 			l.Gateways = append(l.Gateways, ip.Unmap())
 		}
 	}

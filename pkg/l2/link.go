@@ -29,9 +29,20 @@ type Link struct {
 	Addresses []netip.Prefix
 	// Gateways are the next hops of default routes over this link.
 	Gateways []netip.Addr
+	// DefaultRoutes are the default routes over this link, those of lower metric first.
+	DefaultRoutes []DefaultRoute
 	// DefaultRoute4 and DefaultRoute6 say that a default route of the main
 	// table leaves by this link, with a gateway or without.
 	DefaultRoute4, DefaultRoute6 bool
+}
+
+// DefaultRoute is one next hop of a default route.
+type DefaultRoute struct {
+	IPv4 bool
+	// Gateway is not valid for a route without one.
+	Gateway netip.Addr
+	// Metric of the route: the kernel takes the lowest.
+	Metric int
 }
 
 // Usable says whether addresses can be announced on the link now.

@@ -34,6 +34,8 @@ func (r *Reconciler) setAnnounce(spec *v1alpha1.VirtualIPSpec, before settings.A
 func (r *Reconciler) announce(spec *v1alpha1.VirtualIPSpec, want, before settings.AddressSettings) ([]v1alpha1.Announcement, error) {
 	base := []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}}
 	switch pool := r.pool(spec.Pool); {
+	case pool != nil && len(spec.Announce) > 0 && len(announceErrors(pool)) > 0:
+		return spec.Announce, nil // what the pool says cannot be read; its condition tells
 	case pool != nil:
 		base = pool.Spec.Announce
 	case len(spec.Announce) == 0:

@@ -15,8 +15,10 @@ import (
 )
 
 // setCandidates brings the candidates of a VirtualIP up to date, of which current are those to keep if they may stay, and
-// counts the epoch on where they change.
+// counts the epoch on where they change. Which nodes announce by BGP is for their announcers to tell, which learn the
+// rules from here.
 func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec, current []string) {
+	spec.NodeRules = r.config.Rules.onRecord()
 	candidates := r.book.revise(func(load placement.Load) []string { return r.place(spec, current, load) })
 	if !slices.Equal(candidates, spec.Candidates) {
 		spec.Candidates = candidates

@@ -25,6 +25,14 @@ type NodeRules struct {
 	LeaveOnCordon bool
 }
 
+// onRecord is how a VirtualIP says them: nil where they are the defaults.
+func (r NodeRules) onRecord() *v1alpha1.NodeRules {
+	if r == (NodeRules{}) {
+		return nil
+	}
+	return &v1alpha1.NodeRules{IgnoreExcludeLabel: r.IgnoreExcludeLabel, LeaveOnCordon: r.LeaveOnCordon}
+}
+
 // announcerNode is a node with an agent on it: one that could announce.
 type announcerNode struct {
 	node       *corev1.Node

@@ -11,6 +11,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
 
@@ -32,10 +33,28 @@ func poolSpec(pool *v1alpha1.AddressPool) (ipam.PoolSpec, error) {
 	spec.Excluded = ranges("spec.excluded", pool.Spec.Excluded, &errs)
 	spec.NamespaceSelector = selector("spec.namespaceSelector", pool.Spec.NamespaceSelector, &errs)
 	spec.ServiceSelector = selector("spec.serviceSelector", pool.Spec.ServiceSelector, &errs)
+	errs = append(errs, announceErrors(pool)...)
 	if len(errs) > 0 {
 		spec.Disabled = true
 	}
 	return spec, errors.Join(errs...)
+}
+
+// announceErrors names what is wrong with how a pool is to be announced. The API server lets no such pool in; one that was
+// made under an older schema may be there.
+func announceErrors(pool *v1alpha1.AddressPool) []error {
+	var errs []error
+	for i, entry := range pool.Spec.Announce {
+		if entry.BGP == nil {
+			continue
+		}
+		for j, text := range entry.BGP.Communities {
+			if _, err := community.Parse(string(text)); err != nil {
+				errs = append(errs, fmt.Errorf("spec.announce[%d].bgp.communities[%d]: %w", i, j, err))
+			}
+		}
+	}
+	return errs
 }
 
 func ranges(field string, texts []v1alpha1.AddressRange, errs *[]error) []ipam.Range {

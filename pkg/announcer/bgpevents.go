@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/bgp"
+)
+
+// Reasons of events on BGPPeers.
+const (
+	reasonSessionUp     = "SessionEstablished"
+	reasonSessionLost   = "SessionLost"
+	reasonSessionFailed = "SessionFailed"
+)
+
+// sessionNews finds out what is worth an event: a session that came up or was lost, and an error that keeps it from
+// coming up, each once until it is up again.
+type sessionNews struct {
+	self  string
+	known map[string]*knownSession
+}
+
+type knownSession struct {
+	state  bgp.State
+	errors map[string]bool
+}
+
+// sessionEvent is one event on a BGPPeer.
+type sessionEvent struct {
+	peer, kind, reason, text string
+}
+
+func newSessionNews(self string) *sessionNews {
+	return &sessionNews{self: self, known: map[string]*knownSession{}}
+}
+
+// take compares the sessions with what was known of them.
+func (n *sessionNews) take(sessions []bgp.Session) []sessionEvent {
+	var out []sessionEvent
+	seen := map[string]bool{}
+	for _, s := range sessions {
+		seen[s.Peer] = true
+		k := n.known[s.Peer]
+		if k == nil {
+			k = &knownSession{errors: map[string]bool{}}
+			n.known[s.Peer] = k
+		}
+		if e, ok := n.judge(k, s); ok {
+			out = append(out, e)
+		}
+		k.state = s.State
+	}
+	for peer := range n.known {
+		if !seen[peer] {
+			delete(n.known, peer)
+		}
+	}
+	return out
+}
+
+func (n *sessionNews) judge(k *knownSession, s bgp.Session) (sessionEvent, bool) {
+	with := "node " + n.self
+	if s.Address.IsValid() {
+		with += " with " + s.Address.String()
+	}
+	switch {
+	case s.State == bgp.Established && k.state != bgp.Established:
+		clear(k.errors)
+		return sessionEvent{s.Peer, corev1.EventTypeNormal, reasonSessionUp, "session of " + with + " is established"}, true
+	case s.State != bgp.Established && k.state == bgp.Established:
+		k.errors[s.LastError] = true
+		text := "session of " + with + " is lost"
+		if s.LastError != "" {
+			text += ": " + s.LastError
+		}
+		return sessionEvent{s.Peer, corev1.EventTypeWarning, reasonSessionLost, text}, true
+	case s.LastError != "" && !k.errors[s.LastError]:
+		k.errors[s.LastError] = true
+		return sessionEvent{
+			s.Peer, corev1.EventTypeWarning, reasonSessionFailed, fmt.Sprintf("session of %s: %s", with, s.LastError),
+		}, true
+	}
+	return sessionEvent{}, false
+}
+
+// tell logs and records what has become of the sessions.
+func (b *bgpAgent) tell(ctx context.Context) {
+	for _, e := range b.news.take(b.sessions()) {
+		klog.FromContext(ctx).Info("BGP session changed", "peer", e.peer, "reason", e.reason, "text", e.text)
+		obj, ok, err := b.peers.GetStore().GetByKey(e.peer)
+		if peer, is := obj.(*v1alpha1.BGPPeer); err == nil && ok && is {
+			b.record(peer, e.kind, e.reason, e.text)
+		}
+	}
+}
