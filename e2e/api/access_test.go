@@ -188,7 +188,12 @@ func TestAccountsMayDoWhatTheyMustAndNoMore(t *testing.T) {
 			{"patch", fairlead, "announcers", "status", "", "x"},
 			{"watch", "", "nodes", "", "", ""},
 			{"create", "", "events", "", "default", ""},
+			{"watch", "discovery.k8s.io", "endpointslices", "", "", ""},
+			{"get", "", "secrets", "", system, "fairlead-bgp-passwords"},
+			{"watch", "", "secrets", "", system, "fairlead-bgp-passwords"},
 		}, []permission{
+			{"list", "", "secrets", "", system, "fairlead-bgp-passwords"},
+			{"get", "", "secrets", "", "default", "fairlead-bgp-passwords"},
 			{"create", fairlead, "virtualips", "", "", ""},
 			{"update", fairlead, "virtualips", "", "", "x"},
 			{"delete", fairlead, "virtualips", "", "", "x"},

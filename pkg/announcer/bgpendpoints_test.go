@@ -10,8 +10,14 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
 	"k8s.io/utils/ptr"
 )
+
+// listed is a client whose server, as the fake one, lists before it watches.
+type listed struct{ discoveryv1client.EndpointSlicesGetter }
+
+func (listed) IsWatchListSemanticsUnSupported() bool { return true }
 
 func endpointSlice(name string, kind discoveryv1.AddressType, endpoints ...discoveryv1.Endpoint) *discoveryv1.EndpointSlice {
 	return &discoveryv1.EndpointSlice{
@@ -33,7 +39,7 @@ func TestEndpointsOfThisNode(t *testing.T) {
 		endpointSlice("web-3", six, endpointOn("n1", "fd00::1", nil)),
 	)
 	var changes atomic.Int32
-	w, err := newEndpointWatch("n1", client.DiscoveryV1(), func() { changes.Add(1) })
+	w, err := newEndpointWatch("n1", listed{client.DiscoveryV1()}, func() { changes.Add(1) })
 	if err != nil {
 		t.Fatal(err)
 	}
