@@ -15,7 +15,9 @@ import (
 )
 
 // listed is a client whose server, as the fake one, lists before it watches.
-type listed struct{ discoveryv1client.EndpointSlicesGetter }
+type listed struct {
+	discoveryv1client.EndpointSlicesGetter
+}
 
 func (listed) IsWatchListSemanticsUnSupported() bool { return true }
 
