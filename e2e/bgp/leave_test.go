@@ -17,8 +17,12 @@ import (
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
-// inFlight is how long a request may take before and after the moment in which the watch saw a route change.
-const inFlight = 300 * time.Millisecond
+const (
+	// late is how long after the change of a route the watch may have seen it.
+	late = 300 * time.Millisecond
+	// inFlight bounds how long a request is taken for one that a change of the route tore apart: it ends at once.
+	inFlight = time.Second
+)
 
 // client asks an address from behind a router, whose routes are watched.
 type client struct {
@@ -59,7 +63,7 @@ func (x client) end(t *testing.T) []lab.RouteChange {
 			continue
 		}
 		if slices.ContainsFunc(changes, func(change lab.RouteChange) bool {
-			return change.Time.After(a.Start.Add(-inFlight)) && change.Time.Before(a.Start.Add(inFlight))
+			return change.Time.After(a.Start) && change.Time.Before(a.End.Add(late)) && a.End.Sub(a.Start) < inFlight
 		}) {
 			torn++
 			continue
