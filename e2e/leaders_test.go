@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
@@ -196,7 +197,8 @@ func TestAddressInStatusIsClaimedBackAfterRestart(t *testing.T) {
 const chaosTime = 40 * time.Second
 
 // TestTwoLeadersNeverGiveOneAddressTwice: two managers that both lead, killed at random, make and give up claims at the same
-// time; in the end every Service has its own address, and nothing is leaked.
+// time. At no moment do the statuses of two Services show one address; in the end every Service has its own, and nothing is
+// leaked.
 func TestTwoLeadersNeverGiveOneAddressTwice(t *testing.T) {
 	c := ownCloud(t, lab.Config{Nodes: 1})
 	ctx := bounded(t, 4*time.Minute)
@@ -215,7 +217,10 @@ func TestTwoLeadersNeverGiveOneAddressTwice(t *testing.T) {
 		left[n] = map[string]bool{}
 		running.Go(func() { s.churn(ctx, chaos, n, slots, left[n]) })
 	}
-	running.Go(func() { s.watchForDoubles(ctx, chaos) })
+	watched, endWatch := context.WithCancel(ctx)
+	defer endWatch()
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watchForDoubles(watched) })
 	running.Wait()
 	var want []string
 	for _, names := range left {
@@ -223,6 +228,8 @@ func TestTwoLeadersNeverGiveOneAddressTwice(t *testing.T) {
 	}
 	t.Logf("%d Services are left", len(want))
 	s.awaitConsistent(ctx, want)
+	endWatch()
+	watching.Wait()
 }
 
 // keepKilling runs a manager that takes itself for the leader, and kills it at random until the chaos is over; the last
@@ -267,52 +274,45 @@ func (s *space) churn(ctx, chaos context.Context, writer, slots int, left map[st
 	}
 }
 
-// watchForDoubles looks all the time whether two Services have the same address in their status, and awaits the end of it.
-// The claim is never double, for the API server refuses the second one; but the framework writes a status by the Service's
-// name and not by its UID, so of two managers that both think they lead, one can write what was true of a Service that was
-// deleted and made again meanwhile. One that is being deleted has given its address up before its status is cleared.
-func (s *space) watchForDoubles(ctx, chaos context.Context) {
-	doubles := 0
-	for looks := 0; ; looks++ {
-		if found, err := s.doubles(ctx); err != nil {
-			s.t.Error(err)
-			return
-		} else if len(found) > 0 {
-			doubles++
-			lab.Await(ctx, s.t, fmt.Sprintf("%v to be in one status each", found), func(ctx context.Context) (bool, string, error) {
-				now, err := s.doubles(ctx)
-				same := slices.ContainsFunc(now, func(text string) bool { return slices.Contains(found, text) })
-				return !same, fmt.Sprint(now), err
-			})
-		}
+// watchForDoubles follows every version of every Service until the context ends, and fails the test at the first one whose
+// status shows an address that another Service's status shows.
+func (s *space) watchForDoubles(ctx context.Context) {
+	w, err := s.Client().CoreV1().Services(s.namespace).Watch(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer w.Stop()
+	versions, shownBy := 0, map[string]string{} // Service by address
+	for {
 		select {
-		case <-chaos.Done():
-			s.t.Logf("looked %d times, saw %d doubles pass", looks, doubles)
+		case <-ctx.Done():
+			s.t.Logf("saw %d versions of Services", versions)
 			return
-		case <-time.After(50 * time.Millisecond):
+		case event, open := <-w.ResultChan():
+			service, ok := event.Object.(*corev1.Service)
+			if !open || !ok {
+				if ctx.Err() == nil {
+					s.t.Errorf("the watch of Services ended: %v", event.Object)
+				}
+				return
+			}
+			versions++
+			if event.Type == watch.Deleted {
+				service.Status.LoadBalancer.Ingress = nil
+			}
+			s.takeDown(shownBy, service)
 		}
 	}
 }
 
-// doubles returns the addresses that stand in the status of two Services, with these.
-func (s *space) doubles(ctx context.Context) ([]string, error) {
-	list, err := s.Client().CoreV1().Services(s.namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	owners := map[string]string{}
-	var found []string
-	for i := range list.Items {
-		service := &list.Items[i]
-		if service.DeletionTimestamp != nil {
-			continue
+// takeDown makes shownBy what it is after a new version of a Service.
+func (s *space) takeDown(shownBy map[string]string, service *corev1.Service) {
+	maps.DeleteFunc(shownBy, func(_, name string) bool { return name == service.Name })
+	for _, one := range service.Status.LoadBalancer.Ingress {
+		if other, taken := shownBy[one.IP]; taken {
+			s.t.Errorf("%s is in the status of %s while it is in the status of %s (version %s)", one.IP, service.Name, other, service.ResourceVersion)
 		}
-		for _, one := range service.Status.LoadBalancer.Ingress {
-			if other := owners[one.IP]; other != "" {
-				found = append(found, fmt.Sprintf("%s (%s, %s)", one.IP, other, service.Name))
-			}
-			owners[one.IP] = service.Name
-		}
+		shownBy[one.IP] = service.Name
 	}
-	return found, nil
 }

@@ -133,7 +133,7 @@ func startServiceController(ctx context.Context, init app.ControllerInitContext,
 	}
 	informers := config.SharedInformers.Core().V1()
 	stock, err := servicecontroller.New(cloud,
-		oneWrite{Interface: config.ClientBuilder.ClientOrDie(init.ClientName), services: informers.Services().Lister()},
+		controller.ForStockClient(config.ClientBuilder.ClientOrDie(init.ClientName), informers.Services().Lister(), own.Balancers()),
 		controller.ForStock(informers.Services(), own.Balancers()), informers.Nodes(),
 		config.ComponentConfig.KubeCloudShared.ClusterName, featuregate.NewFeatureGate())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
@@ -62,6 +63,8 @@ type Controller struct {
 	config Config
 	queue  workqueue.TypedRateLimitingInterface[item]
 	pools  *metrics.GaugeVec
+	// services writes addresses into the status of Services.
+	services corev1client.CoreV1Interface
 	// votes wakes the goroutine that looks for dead nodes; more than one wake-up is one.
 	votes chan struct{}
 
@@ -84,6 +87,7 @@ func New(config Config) *Controller {
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"pool", "state"}),
 	}
+	c.services = ForStockClient(config.Kube, config.Informers.Core().V1().Services().Lister(), config.Balancers).CoreV1()
 	config.Balancers.NotifyRoom(func() { c.addAllPools(); c.addWaiting() })
 	core := config.Informers.Core().V1()
 	c.watch(core.Services().Informer(), c.serviceHandlers())

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
@@ -23,6 +25,9 @@ const (
 	settle = 10 * time.Second
 	// countAfter is how long changes of VirtualIPs are gathered before the pool's status is written.
 	countAfter = 500 * time.Millisecond
+	// lookAgain is how long after one look whether a status shows an address the next one comes, unless the Service is
+	// seen to change.
+	lookAgain = 5 * time.Second
 )
 
 func (c *Controller) add(kind kind, name string) { c.queue.Add(item{kind, name}) }
@@ -36,6 +41,7 @@ func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 		AddFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), c.delay(obj.(*corev1.Service))) },
 		UpdateFunc: func(before, now any) {
 			was, is := before.(*corev1.Service), now.(*corev1.Service)
+			c.addVirtualIPs(was, is)
 			switch {
 			case c.managed(is) && lostAddress(was, is), !apiequality.Semantic.DeepEqual(was.Labels, is.Labels):
 				c.add(serviceKind, keyOf(is)) // the stock controller does not look at these
@@ -43,7 +49,21 @@ func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 				c.addAfter(serviceKind, keyOf(is), min(c.delay(was), c.delay(is)))
 			}
 		},
-		DeleteFunc: func(obj any) { c.addAfter(serviceKind, keyOf(obj), settle) },
+		DeleteFunc: func(obj any) {
+			if service, ok := last(obj).(*corev1.Service); ok {
+				c.addVirtualIPs(service, &corev1.Service{})
+			}
+			c.addAfter(serviceKind, keyOf(obj), settle)
+		},
+	}
+}
+
+// addVirtualIPs queues the VirtualIPs of the addresses that the status of a Service shows no more.
+func (c *Controller) addVirtualIPs(was, is *corev1.Service) {
+	for _, ingress := range was.Status.LoadBalancer.Ingress {
+		if addr, err := netip.ParseAddr(ingress.IP); err == nil && !loadbalancer.Shows(is, ingress.IP) {
+			c.add(virtualIPKind, ipam.ObjectName(addr))
+		}
 	}
 }
 

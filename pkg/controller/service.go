@@ -16,7 +16,9 @@ import (
 	"k8s.io/cloud-provider/service/helpers"
 	"k8s.io/klog/v2"
 
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
@@ -57,7 +59,7 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	if first {
 		changed.Finalizers = append(changed.Finalizers, helpers.LoadBalancerCleanupFinalizer)
 	}
-	_, err = helpers.PatchService(c.config.Kube.CoreV1(), service, changed)
+	_, err = helpers.PatchService(c.services, service, changed)
 	if apierrors.IsNotFound(err) {
 		return c.releaseOrphan(ctx, namespace, name)
 	}
@@ -136,7 +138,8 @@ func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) 
 	return errors.Join(errs...)
 }
 
-// reconcileVirtualIP deletes a VirtualIP that was kept for a deleted Service long enough.
+// reconcileVirtualIP deletes a VirtualIP that was kept long enough for a Service that gave it up, and whose status does not
+// show it any more.
 func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error {
 	vip, err := c.config.Objects.VirtualIPs().Lister().Get(name)
 	if apierrors.IsNotFound(err) {
@@ -152,5 +155,27 @@ func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error 
 		c.addAfter(virtualIPKind, name, left)
 		return nil
 	}
+	shown, err := c.shown(ctx, vip)
+	if err != nil {
+		return err
+	}
+	if shown {
+		c.addAfter(virtualIPKind, name, lookAgain) // and at once when the Service changes
+		return nil
+	}
 	return c.config.Balancers.EndReservation(ctx, vip)
+}
+
+// shown tells whether the status of the Service that an address is kept for shows it still. The API server is asked, for
+// the cache may be late.
+func (c *Controller) shown(ctx context.Context, vip *v1alpha1.VirtualIP) (bool, error) {
+	namespace, name := vip.Spec.ReservedFor.Namespace, vip.Spec.ReservedFor.Name
+	live, err := c.config.Kube.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking whether Service %s/%s shows %s: %w", namespace, name, vip.Spec.Address, err)
+	}
+	return loadbalancer.Shows(live, vip.Spec.Address), nil
 }

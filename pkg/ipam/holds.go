@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// hold keeps an address from being handed out until a time: for its last owner
+// hold keeps an address from being handed out until a time, or without an end where that is zero: for its last owner
 // (key), or for nobody because another station uses it (key is "").
 type hold struct {
 	key   string
@@ -36,7 +36,9 @@ func (h *holds) set(addr netip.Addr, to hold) {
 		i, _ := slices.BinarySearchFunc(h.byKey[to.key], addr, netip.Addr.Compare)
 		h.byKey[to.key] = slices.Insert(h.byKey[to.key], i, addr)
 	}
-	heap.Push(&h.due, dueItem{addr: addr, until: to.until})
+	if !to.until.IsZero() {
+		heap.Push(&h.due, dueItem{addr: addr, until: to.until})
+	}
 }
 
 // drop forgets the hold of addr. What is left of it in the heap is passed over

@@ -25,14 +25,16 @@ type Holder struct {
 // TakenError says that an address cannot be had. It wraps ErrAddressInUse.
 type TakenError struct {
 	Address netip.Addr
-	Holder  Holder    // who has it; zero where Until is set
+	Holder  Holder    // who has it; zero where it is kept
 	KeptFor string    // the owner it is reserved for, "" if it is quarantined
-	Until   time.Time // end of the reservation or quarantine; zero if assigned
+	Until   time.Time // end of the reservation or quarantine; zero if assigned, or kept without an end
 }
 
 // Error implements error.
 func (e *TakenError) Error() string {
 	switch {
+	case e.Until.IsZero() && e.KeptFor != "":
+		return fmt.Sprintf("address %s is kept for %s, which gave it up", e.Address, e.KeptFor)
 	case e.Until.IsZero() && e.Holder.Key == "":
 		return fmt.Sprintf("address %s is already in use", e.Address)
 	case e.Until.IsZero():
@@ -163,7 +165,7 @@ func (x *Index) Release(addr netip.Addr) (Holder, bool) {
 }
 
 // Reserve keeps addr for key until then: nobody else gets it, and key gets it
-// before any other. It follows Release, for the pool's release delay. An
+// before any other. The zero time means until Unreserve. It follows Release. An
 // assigned or quarantined address is left alone, and reported by false.
 func (x *Index) Reserve(addr netip.Addr, key string, until time.Time) bool {
 	if _, ok := x.held[addr]; ok || key == "" {
@@ -174,6 +176,13 @@ func (x *Index) Reserve(addr netip.Addr, key string, until time.Time) bool {
 	}
 	x.change(addr, func() { x.holds.set(addr, hold{key: key, until: until}) })
 	return true
+}
+
+// Unreserve ends a reservation of addr. A quarantine stays.
+func (x *Index) Unreserve(addr netip.Addr) {
+	if h, ok := x.holds.byAddr[addr]; ok && h.key != "" {
+		x.change(addr, func() { x.holds.drop(addr) })
+	}
 }
 
 // Quarantine keeps addr from everybody until then, because a station outside of

@@ -65,7 +65,8 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	b.link(vip)
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
 		b.index.Release(addr)
-		b.index.Reserve(addr, Key(reserved.Namespace, reserved.Name), reservedUntil(reserved))
+		// Without an end: the address is nobody else's until the object is gone, however late that is.
+		b.index.Reserve(addr, Key(reserved.Namespace, reserved.Name), time.Time{})
 		return room
 	}
 	b.index.Put(addr, holder(vip))
@@ -84,6 +85,7 @@ func (b *book) forget(vip *v1alpha1.VirtualIP) {
 	delete(b.vips, vip.Name)
 	if addr, ok := address(vip); ok {
 		b.index.Release(addr)
+		b.index.Unreserve(addr)
 	}
 }
 
@@ -138,18 +140,8 @@ func (b *book) claimedBy(key string) []*v1alpha1.VirtualIP {
 }
 
 // reservedFor returns the VirtualIPs that wait for a Service of this key, by name.
-func (b *book) reservedFor(key string, now time.Time) []*v1alpha1.VirtualIP {
-	return b.pick(key, func(vip *v1alpha1.VirtualIP) bool {
-		return vip.Spec.ReservedFor != nil && now.Before(reservedUntil(vip.Spec.ReservedFor))
-	})
-}
-
-// reservedUntil returns when a reservation ends; one without an end does in the year 9999.
-func reservedUntil(reserved *v1alpha1.ReservedFor) time.Time {
-	if reserved.Until == nil {
-		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-	}
-	return reserved.Until.Time
+func (b *book) reservedFor(key string) []*v1alpha1.VirtualIP {
+	return b.pick(key, func(vip *v1alpha1.VirtualIP) bool { return vip.Spec.ReservedFor != nil })
 }
 
 func (b *book) pick(key string, want func(*v1alpha1.VirtualIP) bool) []*v1alpha1.VirtualIP {

@@ -67,6 +67,31 @@ func withClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
 	spec.ReservedFor = nil
 }
 
+// shownFirst puts first what the status of a Service shows: an address that clients know is the one to keep.
+func shownFirst(vips []*v1alpha1.VirtualIP, service *corev1.Service) []*v1alpha1.VirtualIP {
+	shown := func(vip *v1alpha1.VirtualIP) int {
+		if Shows(service, vip.Spec.Address) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(vips, func(a, b *v1alpha1.VirtualIP) int { return shown(a) - shown(b) })
+	return vips
+}
+
+// Shows tells whether the status of a Service shows an address.
+func Shows(service *corev1.Service, address string) bool {
+	return slices.ContainsFunc(service.Status.LoadBalancer.Ingress, func(ingress corev1.LoadBalancerIngress) bool {
+		return ingress.IP == address
+	})
+}
+
+// isReservedFor tells whether a VirtualIP waits for a Service of this key.
+func isReservedFor(vip *v1alpha1.VirtualIP, key string) bool {
+	reserved := vip.Spec.ReservedFor
+	return reserved != nil && Key(reserved.Namespace, reserved.Name) == key
+}
+
 // sameSpec tells whether writing the spec would change nothing.
 func sameSpec(a, b *v1alpha1.VirtualIPSpec) bool { return apiequality.Semantic.DeepEqual(a, b) }
 

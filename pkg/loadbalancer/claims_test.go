@@ -15,6 +15,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/placement"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
@@ -156,11 +157,26 @@ func TestBookTellsReservationsFromClaims(t *testing.T) {
 		vip.Spec.Services = nil
 		vip.Spec.ReservedFor = &v1alpha1.ReservedFor{Namespace: "ns", Name: "a", Until: new(metav1.NewTime(now.Add(time.Minute)))}
 	}))
-	if claims, kept := b.claimedBy("ns/a"), b.reservedFor("ns/a", now); len(claims) != 0 || len(kept) != 1 {
+	if claims, kept := b.claimedBy("ns/a"), b.reservedFor("ns/a"); len(claims) != 0 || len(kept) != 1 {
 		t.Errorf("claims %v, reservations %v", claims, kept)
 	}
-	if late := b.reservedFor("ns/a", now.Add(time.Hour)); len(late) != 0 {
-		t.Errorf("a reservation that is over: %v", late)
+	// It is there until somebody has seen that the Service's status does not show it, and until then nobody else's.
+	one, err := ipam.ParseRange("10.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.setPools([]ipam.PoolSpec{{Name: "p", Addresses: []ipam.Range{one}, AutoAssign: true}}, nil)
+	nobody := func(ipam.Choice, placement.Load) []string { return nil }
+	claim := func(key string) error {
+		_, _, err := b.claim(ipam.Request{Key: key, Namespace: "ns", Family: ipam.IPv4}, now.Add(time.Hour), nobody)
+		return err
+	}
+	if claim("ns/b") == nil {
+		t.Error("ns/b got the address that is kept for ns/a")
+	}
+	b.forget(b.get("10.0.0.1"))
+	if err := claim("ns/b"); err != nil {
+		t.Errorf("after the end of the object: %v", err)
 	}
 }
 

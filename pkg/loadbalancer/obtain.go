@@ -80,7 +80,7 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 			return vip, err
 		}
 	}
-	for _, vip := range inFamily(r.book.reservedFor(request.Key, time.Now()), family) {
+	for _, vip := range inFamily(r.book.reservedFor(request.Key), family) {
 		if joined, err := r.join(ctx, vip, service, want); err == nil && satisfies(joined, request.Key, want) {
 			return joined, nil
 		}
@@ -196,7 +196,7 @@ func (r *Reconciler) create(ctx context.Context, service *corev1.Service, want s
 			return created, nil
 		case apierrors.IsAlreadyExists(err):
 			existing, err := r.learn(ctx, vip.Name)
-			if err == nil && request.Address.IsValid() {
+			if err == nil && (request.Address.IsValid() || isReservedFor(existing, request.Key)) {
 				return r.join(ctx, existing, service, want)
 			}
 			if err != nil && !apierrors.IsNotFound(err) {

@@ -27,6 +27,10 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
+// surplusFor is how long an address that a Service does not want any more is kept for it, at least: longer than a write of
+// a status takes that is under way (see Confirm).
+const surplusFor = 10 * time.Second
+
 // restoreFor is how long, after a start, an address in a Service's status whose VirtualIP is missing is kept for it.
 const restoreFor = 10 * time.Minute
 
@@ -60,6 +64,7 @@ type Reconciler struct {
 	restore sync.Once
 	metrics *allocationMetrics
 	teller  *teller
+	grounds *grounds
 
 	mu      sync.Mutex
 	waiting map[string]bool
@@ -71,7 +76,7 @@ func New(config Config) *Reconciler {
 	r := &Reconciler{
 		config: config, parser: settings.NewParser(config.Settings), book: newBook(), pools: newPoolBook(),
 		locks: keymutex.NewHashed(0), sharing: keymutex.NewHashed(0),
-		metrics: newAllocationMetrics(), teller: newTeller(config.Events),
+		metrics: newAllocationMetrics(), teller: newTeller(config.Events), grounds: newGrounds(),
 		waiting: map[string]bool{},
 	}
 	r.watch(config.Objects.VirtualIPs().Informer(), handlers(
@@ -210,7 +215,8 @@ func (r *Reconciler) Elsewhere(service *corev1.Service) bool { return r.parser.E
 // reconcile returns the VirtualIPs of the Service, the first family's first. With PreferDualStack, one family is enough:
 // then there are both VirtualIPs and an error.
 func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, want settings.Settings) ([]*v1alpha1.VirtualIP, error) {
-	have := r.book.claimedBy(Key(service.Namespace, service.Name))
+	key := Key(service.Namespace, service.Name)
+	have := shownFirst(r.book.claimedBy(key), service)
 	var result []*v1alpha1.VirtualIP
 	var errs []error
 	for _, family := range families(service, want) {
@@ -226,12 +232,12 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 	}
 	for _, vip := range have {
 		if !slices.ContainsFunc(result, func(kept *v1alpha1.VirtualIP) bool { return kept.Name == vip.Name }) {
-			key := Key(service.Namespace, service.Name)
-			if err := r.leave(ctx, vip, key, vip.Spec.Services[findClaim(vip, key)].UID, keeping{}); err != nil {
+			if err := r.leave(ctx, vip, key, vip.Spec.Services[findClaim(vip, key)].UID, keeping{time: surplusFor}); err != nil {
 				return nil, err
 			}
 		}
 	}
+	r.grounds.note(key, service, have, result)
 	return result, errors.Join(errs...)
 }
 

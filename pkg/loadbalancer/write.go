@@ -61,11 +61,11 @@ func (r *Reconciler) uphold(ctx context.Context, key string) ([]*v1alpha1.Virtua
 func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
 		owner := Key(reserved.Namespace, reserved.Name)
-		if owner != Key(service.Namespace, service.Name) && time.Now().Before(reservedUntil(reserved)) {
+		if owner != Key(service.Namespace, service.Name) {
 			if reserved.Until == nil {
 				return fmt.Errorf("%w: kept for %s, which was deleted", ipam.ErrAddressInUse, owner)
 			}
-			return fmt.Errorf("%w: kept for %s, deleted a moment ago, until %s",
+			return fmt.Errorf("%w: kept for %s, which gave it up a moment ago, until %s",
 				ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
 		}
 	}
@@ -163,24 +163,12 @@ type keeping struct {
 	forever bool
 }
 
-// leave takes a Service's claim off a VirtualIP. The last one to leave deletes it, unless it is a reservation, or kept
-// for the Service.
+// leave takes a Service's claim off a VirtualIP. Where it was the last one, the address is kept for the Service for as long
+// as told, and after that until its status does not show it: whoever ends the reservation looks. A reservation of a user
+// stays what it is.
 func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, uid types.UID, keep keeping) error {
-	at := findClaim(vip, key)
-	if at < 0 || vip.Spec.Services[at].UID != uid {
+	if at := findClaim(vip, key); at < 0 || vip.Spec.Services[at].UID != uid {
 		return nil
-	}
-	last := len(vip.Spec.Services) == 1
-	if last && vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && keep == (keeping{}) {
-		err := r.remove(ctx, vip)
-		if !apierrors.IsConflict(err) {
-			return err
-		}
-		newer, err := r.learn(ctx, vip.Name)
-		if err != nil {
-			return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)
-		}
-		return r.leave(ctx, newer, key, uid, keep)
 	}
 	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
 		at := findClaim(now, key)
@@ -231,7 +219,8 @@ func (r *Reconciler) releaseDelay(name string) time.Duration {
 	return 0
 }
 
-// EndReservation deletes a VirtualIP that was kept for a deleted Service, unless somebody has claimed it meanwhile.
+// EndReservation deletes a VirtualIP that was kept for a Service, unless somebody has claimed it meanwhile. The caller has
+// seen that the status of the Service does not show the address.
 func (r *Reconciler) EndReservation(ctx context.Context, vip *v1alpha1.VirtualIP) error {
 	if err := r.remove(ctx, vip); !apierrors.IsConflict(err) {
 		return err
