@@ -160,6 +160,8 @@ func TestBadPoolsSayWhatIsWrong(t *testing.T) {
 	pool := s.pool("reversed", []string{reversed})
 	s.awaitCondition(pool.Name, "Ready", metav1.ConditionFalse, "InvalidSpec", "spec.addresses[0]", reversed)
 	s.awaitWarning(pool.Name, "spec.addresses[0]", reversed)
+	multicast := s.pool("multicast", []string{s.v4(60).String(), "224.0.0.0/28"})
+	s.awaitCondition(multicast.Name, "Ready", metav1.ConditionFalse, "InvalidSpec", "spec.addresses[1]", "224.0.0.0/28", "multicast", "expected")
 	overlapping := s.pool("overlapping", []string{span(s.v4(30), s.v4(40)), span(s.v4(35), s.v4(45))})
 	s.awaitCondition(overlapping.Name, "Ready", metav1.ConditionFalse, "InvalidSpec", "spec.addresses[1]", span(s.v4(35), s.v4(40)))
 	s.service("a")

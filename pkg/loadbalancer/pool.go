@@ -65,6 +65,10 @@ func ranges(field string, texts []v1alpha1.AddressRange, errs *[]error) []ipam.R
 			*errs = append(*errs, fmt.Errorf("%s[%d] %q: %w", field, i, text, err))
 			continue
 		}
+		if part, what := r.Special(); what != "" && field == "spec.addresses" {
+			*errs = append(*errs, fmt.Errorf("%s[%d] %q: %s: %s, expected addresses that a host can have", field, i, text, part, what))
+			continue
+		}
 		for _, other := range parsed {
 			if shared, ok := other.Intersect(r); ok && field == "spec.addresses" {
 				*errs = append(*errs, fmt.Errorf("%s[%d] %q: overlaps %s of the same pool in %s", field, i, text, other, shared))
