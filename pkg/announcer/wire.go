@@ -187,7 +187,7 @@ func (r *reader) entry(names []string) ownership.Entry {
 	e := ownership.Entry{
 		Address: addr, Phase: ownership.Phase(head >> phaseShift & twoBits), Gate: ownership.Gate(head & twoBits),
 		Route: ownership.Route(head >> routeShift & twoBits),
-		Term: r.uvarint(), Order: r.byte(),
+		Term:  r.uvarint(), Order: r.byte(),
 	}
 	switch i := r.uvarint(); {
 	case !ok:

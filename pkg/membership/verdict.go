@@ -152,7 +152,9 @@ func (d *detector) guilty(p *peer, now time.Time) bool {
 
 // certainty is how long nothing must have been heard of a member for a verdict that rests on its silence alone, without a
 // second opinion and without others being silent too: it may be just its machine that is busy.
-func (d *detector) certainty(p *peer, now time.Time) time.Duration { return d.silence(p, now) + d.interval }
+func (d *detector) certainty(p *peer, now time.Time) time.Duration {
+	return d.silence(p, now) + d.interval
+}
 
 // acquaintance is how long a member may take to be heard for the first time: it has to learn of this node first.
 const acquaintance = 2 * time.Second

@@ -14,12 +14,12 @@ import (
 type Route uint8
 
 const (
-	// RouteNone: the node has no part in routing the address, or has said
+	// RouteNone says that the node has no part in routing the address, or has said
 	// nothing.
 	RouteNone Route = iota
-	// RouteHealthy: the node routes the address and its health check passes.
+	// RouteHealthy says that the node routes the address and its health check passes.
 	RouteHealthy
-	// RouteFailing: the node would route the address, and its health check fails.
+	// RouteFailing says that the node would route the address, and its health check fails.
 	RouteFailing
 )
 
