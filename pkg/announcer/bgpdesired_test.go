@@ -43,17 +43,19 @@ func withRules(vip *v1alpha1.VirtualIP, rules v1alpha1.NodeRules) *v1alpha1.Virt
 	return vip
 }
 
+type routeCase struct {
+	name   string
+	vip    *v1alpha1.VirtualIP
+	change func(*bgpView)
+	want   string // prefixes
+}
+
 func TestDesiredRoutes(t *testing.T) {
 	twentyfour := int32(24)
 	rack := func(name string) *metav1.LabelSelector {
 		return &metav1.LabelSelector{MatchLabels: map[string]string{"rack": name}}
 	}
-	tests := []struct {
-		name   string
-		vip    *v1alpha1.VirtualIP
-		change func(*bgpView)
-		want   string // prefixes
-	}{
+	tryRoutes(t, []routeCase{
 		{name: "host route", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32"},
 		{name: "ipv6", vip: bgpVIP("fd00::9", v1alpha1.BGPAnnouncement{}, cluster()), want: "fd00::9/128"},
 		{
@@ -99,6 +101,11 @@ func TestDesiredRoutes(t *testing.T) {
 			name: "drained, the Service is less patient", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, patient(1)),
 			change: func(v *bgpView) { v.leaving, v.leavingFor = true, withdrawAfter/2 },
 		},
+	})
+}
+
+func TestDesiredRoutesOfWhatIsServed(t *testing.T) {
+	tryRoutes(t, []routeCase{
 		{
 			name: "not programmed by kube-proxy", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
 			change: func(v *bgpView) { v.open = func(a netip.Addr) bool { return a != netip.MustParseAddr("10.0.0.9") } },
@@ -124,7 +131,11 @@ func TestDesiredRoutes(t *testing.T) {
 		{name: "local not asked yet", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30003))},
 		{name: "shared, one local without endpoints", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster(), local(30002))},
 		{name: "shared, all served", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster(), local(30001)), want: "10.0.0.9/32"},
-	}
+	})
+}
+
+func tryRoutes(t *testing.T, tests []routeCase) {
+	t.Helper()
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := bgpView{

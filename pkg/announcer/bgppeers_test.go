@@ -18,30 +18,16 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/l2"
 )
 
+type peerCase struct {
+	name string
+	spec v1alpha1.BGPPeerSpec
+	want bgp.Peer
+	err  string
+}
+
 func TestDesiredPeers(t *testing.T) {
-	links := []l2.Link{{Name: "eth0", Addresses: []netip.Prefix{
-		netip.MustParsePrefix("192.0.2.1/24"),
-		netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("fd00::1/64"),
-	}, DefaultRoutes: []l2.DefaultRoute{
-		{IPv4: true, Gateway: netip.MustParseAddr("192.0.2.99"), Metric: 200},
-		{Gateway: netip.MustParseAddr("fe80::fe"), Metric: 1024},
-	}, Up: true}, {Name: "eth1", DefaultRoutes: []l2.DefaultRoute{
-		{IPv4: true, Gateway: netip.MustParseAddr("192.0.2.254"), Metric: 100},
-	}, Up: true}, {Name: "eth2", DefaultRoutes: []l2.DefaultRoute{
-		{IPv4: true, Gateway: netip.MustParseAddr("198.51.100.1"), Metric: 50},
-	}}}
-	node := nodeFacts{
-		annotations: map[string]string{"fairlead.dev/bgp-local-asn": "4200000001", "wrong": "AS1", "zero": "0"},
-		labels:      labels.Set{"asn": "64600"},
-	}
 	hops := int32(3)
-	fromNode := func(key string) *v1alpha1.LocalASNSource { return &v1alpha1.LocalASNSource{NodeAnnotation: key} }
-	tests := []struct {
-		name string
-		spec v1alpha1.BGPPeerSpec
-		want bgp.Peer
-		err  string
-	}{
+	tryPeers(t, []peerCase{
 		{
 			name: "plain", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254"},
 			want: bgp.Peer{Address: netip.MustParseAddr("192.0.2.254"), NextHop6: netip.MustParseAddr("fd00::1")},
@@ -61,6 +47,12 @@ func TestDesiredPeers(t *testing.T) {
 			name: "multihop, password", spec: v1alpha1.BGPPeerSpec{PeerAddress: "198.51.100.1", EBGPMultiHop: &hops, PasswordSecret: "good"},
 			want: bgp.Peer{Address: netip.MustParseAddr("198.51.100.1"), MultiHop: 3, Password: "pw"},
 		},
+	})
+}
+
+func TestDesiredPeersOfTheNode(t *testing.T) {
+	fromNode := func(key string) *v1alpha1.LocalASNSource { return &v1alpha1.LocalASNSource{NodeAnnotation: key} }
+	tryPeers(t, []peerCase{
 		{
 			name: "password by key", spec: v1alpha1.BGPPeerSpec{PeerInterface: "eth0", PasswordSecret: "good", PasswordKey: "tor-a"},
 			want: bgp.Peer{Interface: "eth0", Password: "other"},
@@ -99,6 +91,25 @@ func TestDesiredPeers(t *testing.T) {
 		{name: "secret forbidden", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "bad"}, err: `spec.passwordSecret "bad": forbidden`},
 		{name: "secret not read", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "other"}, err: "not been read"},
 		{name: "no hold time", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", HoldTime: &metav1.Duration{}}, err: "spec.holdTime 0s"},
+	})
+}
+
+func tryPeers(t *testing.T, tests []peerCase) {
+	t.Helper()
+	links := []l2.Link{{Name: "eth0", Addresses: []netip.Prefix{
+		netip.MustParsePrefix("192.0.2.1/24"),
+		netip.MustParsePrefix("fe80::1/64"), netip.MustParsePrefix("fd00::1/64"),
+	}, DefaultRoutes: []l2.DefaultRoute{
+		{IPv4: true, Gateway: netip.MustParseAddr("192.0.2.99"), Metric: 200},
+		{Gateway: netip.MustParseAddr("fe80::fe"), Metric: 1024},
+	}, Up: true}, {Name: "eth1", DefaultRoutes: []l2.DefaultRoute{
+		{IPv4: true, Gateway: netip.MustParseAddr("192.0.2.254"), Metric: 100},
+	}, Up: true}, {Name: "eth2", DefaultRoutes: []l2.DefaultRoute{
+		{IPv4: true, Gateway: netip.MustParseAddr("198.51.100.1"), Metric: 50},
+	}}}
+	node := nodeFacts{
+		annotations: map[string]string{"fairlead.dev/bgp-local-asn": "4200000001", "wrong": "AS1", "zero": "0"},
+		labels:      labels.Set{"asn": "64600"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
