@@ -43,6 +43,8 @@ func (a *agent) step(ctx context.Context, event ownership.Event) {
 			a.withdraw(ctx, act)
 		case ownership.OwnerChanged:
 			a.ownerChanged(ctx, act)
+		case ownership.RoutesChanged:
+			a.routesChanged(ctx, act)
 		}
 	}
 }
@@ -182,7 +184,7 @@ func (a *agent) facts(ad *address) vipFacts {
 	owner, _ := a.machine.Owner(ad.addr)
 	f := vipFacts{
 		announcing: ad.claim.announcing, since: ad.claim.since, term: int64(ad.claim.term), epoch: ad.vip.Spec.Epoch,
-		owner: owner, why: ad.claim.why,
+		owner: owner, why: ad.claim.why, health: ad.health,
 	}
 	switch {
 	case ad.contested != "":

@@ -32,6 +32,13 @@ type address struct {
 	// fought is a station that claims the address while it is announced here.
 	fought string
 
+	health  condition
+	told    condition // by the status
+	failing failing
+	// toldRoute is what the machine was last told of the node's part in routing the address.
+	toldRoute ownership.Route
+	routes    ownership.RoutesChanged // of the other nodes
+
 	claim claim
 }
 
@@ -40,6 +47,9 @@ func (a *agent) lookAtObjects(ctx context.Context) {
 	changed := a.inbox.take()
 	nodeChanged := a.lookAtNode(ctx)
 	a.lookAtAnnouncers(ctx)
+	if len(changed) > 0 {
+		a.access.poke()
+	}
 	var configured []ownership.Address
 	var removed []netip.Addr
 	for name := range changed {
@@ -47,7 +57,7 @@ func (a *agent) lookAtObjects(ctx context.Context) {
 		switch {
 		case vip == nil && ad != nil:
 			removed = append(removed, ad.addr)
-			a.drop(ad)
+			a.drop(ctx, ad)
 		case vip != nil:
 			if ad = a.note(ctx, vip); ad == nil {
 				continue
@@ -97,9 +107,9 @@ func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
 	return ad
 }
 
-func (a *agent) drop(ad *address) {
+func (a *agent) drop(ctx context.Context, ad *address) {
 	delete(a.vips, ad.name)
-	a.gates.forget(ad.addr)
+	a.unwatch(ctx, ad)
 	a.status.forget(ad.name)
 	// byAddr keeps it until the machine has withdrawn it.
 }
@@ -122,6 +132,7 @@ func (a *agent) lookAtNode(ctx context.Context) bool {
 	}
 	view := nodeView{
 		name: a.self, labels: n.labels, links: a.speaker.Links(), kubeProxyDead: a.gates.kubeProxyDead(), gatewayLost: a.gatewayLost,
+		routers: a.routing.routers(), rules: a.access.changes(),
 	}
 	if reflect.DeepEqual(view, a.view) {
 		return false
@@ -133,15 +144,9 @@ func (a *agent) lookAtNode(ctx context.Context) bool {
 // decideAbout makes the decision anew and acts on what it means for the speaker; gates are told in a batch.
 func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	old := ad.decision
-	ad.decision = decide(a.view, addressView{
-		spec: &ad.vip.Spec, programming: a.gates.state(ad.addr), fresh: ad.vip.Status.Node == "",
-	})
+	ad.decision = decide(a.view, a.viewOf(ad))
 	d := ad.decision
-	if d.configured && d.candidate {
-		a.gates.watch(ad.addr, ad.vip, ad.vip.Spec.Candidates[0] == a.self)
-	} else {
-		a.gates.forget(ad.addr)
-	}
+	a.watch(ad)
 	if d.reason != old.reason && d.reason != "" {
 		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
 	}
@@ -154,9 +159,12 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	if !equalGates(ad, d) {
 		a.gateChanged[ad.addr] = ad
 	}
+	a.tellRoute(ctx, ad, d.route)
+	a.weigh(ctx, ad)
 }
 
-// lookedAt decides anew about addresses that kube-proxy was found to have programmed, or not.
+// lookedAt decides anew about addresses that kube-proxy was found to have programmed, or not, or whose health checks have
+// another verdict.
 func (a *agent) lookedAt(ctx context.Context, addrs []netip.Addr) {
 	for _, addr := range addrs {
 		if ad := a.byAddr[addr]; ad != nil && a.vips[ad.name] == ad {

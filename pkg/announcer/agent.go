@@ -36,6 +36,7 @@ type objects interface {
 // agent is the loop and everything that only the loop touches. Other goroutines reach it by inbox and calls.
 type agent struct {
 	self    string
+	own     netip.Addr // by which others reach the node
 	machine *ownership.Machine
 	group   group
 	speaker speaker
@@ -44,6 +45,9 @@ type agent struct {
 	sender  *sender
 	flusher *flusher
 	gates   *gateKeeper
+	probes  *probeKeeper
+	access  *accessKeeper
+	routing *routeBoard
 	hosts   *hostWatch
 	// relay is nil where connections are not kept through moves.
 	relay      relayer
@@ -74,6 +78,9 @@ type agent struct {
 	announcing int
 	// gateChanged are addresses whose gate the machine has not been told.
 	gateChanged map[netip.Addr]*address
+	// failing are addresses whose health check fails here; they are looked at again at failingAt.
+	failing   map[netip.Addr]*address
+	failingAt time.Time
 	// settleBy is when the agent goes on without having met every announcer; zero before the objects are known.
 	settleBy time.Time
 
@@ -113,6 +120,7 @@ func (a *agent) run(ctx context.Context) {
 			a.step(ctx, ownership.Tick{})
 		}
 		a.recount(ctx)
+		a.lookAtFailing(ctx)
 		a.settle(ctx)
 		a.publish()
 		timer.Reset(a.untilNext())

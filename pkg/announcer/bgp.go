@@ -47,10 +47,12 @@ type bgpAgent struct {
 	watch   *endpointWatch
 	gate    *bgpGate
 	news    *sessionNews
+	routing *routeBoard
 	wake    chan struct{}
 
 	drainFrom time.Time
 	last      bgp.Desired
+	aside     bool // the node announces no route, or is about to stop
 
 	mu       sync.Mutex
 	problems map[string]error
@@ -68,7 +70,7 @@ func (p *parts) newBGPAgent() (*bgpAgent, error) {
 		},
 		peers: factory.Fairlead().V1alpha1().BGPPeers().Informer(), hurry: func() { p.reporter.hurry() },
 		wake:  make(chan struct{}, 1),
-		local: newLocalEndpoints(p.address.Addr()), vips: p.objects.allVIPs,
+		local: newLocalEndpoints(p.address.Addr()), vips: p.refusingVIPs, routing: p.routing,
 	}
 	var err error
 	if b.watch, err = newEndpointWatch(p.cfg.NodeName, p.clients.Discovery, b.poke); err != nil {
@@ -126,6 +128,7 @@ func (b *bgpAgent) run(ctx context.Context) {
 		case <-tick.C:
 		case <-b.speaker.Changed():
 			b.tell(ctx)
+			b.tellRouters()
 			b.hurry()
 			continue
 		}
@@ -149,6 +152,8 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 	if !b.look(ctx, &v) {
 		return
 	}
+	b.aside = !v.forwarding || v.leaving
+	b.tellRouters()
 	want, problems := desiredBGP(v)
 	b.remember(ctx, v, want, problems)
 	if reflect.DeepEqual(want, b.last) {
@@ -183,7 +188,8 @@ func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
 		b.watch.start(ctx)
 	}
 	b.gate.watch(v.vips)
-	v.open = b.gate.open
+	withheld := b.routing.withholding()
+	v.open = func(addr netip.Addr) bool { return b.gate.open(addr) && !withheld[addr] }
 	if v.leaving = leaves(v.node, v.vips); !v.leaving {
 		b.drainFrom = time.Time{}
 	} else if b.drainFrom.IsZero() {
@@ -202,6 +208,17 @@ func (b *bgpAgent) countEndpoints(s v1alpha1.ServiceClaim, addr netip.Addr) (int
 		family = discoveryv1.AddressTypeIPv6
 	}
 	return b.watch.count(s.Namespace, s.Name, family)
+}
+
+// tellRouters tells the loop who takes routes from this node.
+func (b *bgpAgent) tellRouters() {
+	var established []string
+	for _, s := range b.speaker.Sessions() {
+		if s.State == bgp.Established && !b.aside {
+			established = append(established, s.Peer)
+		}
+	}
+	b.routing.setRouters(established)
 }
 
 func (b *bgpAgent) remember(ctx context.Context, v bgpView, want bgp.Desired, problems map[string]error) {

@@ -25,6 +25,10 @@ type nodeView struct {
 	kubeProxyDead bool
 	// gatewayLost: the gateway has answered before, and does no more.
 	gatewayLost bool
+	// routers are the BGPPeers that take routes from this node now, sorted.
+	routers []string
+	// rules counts the changes of access control on this node.
+	rules int
 }
 
 // programming is whether kube-proxy of this node is known to forward an address.
@@ -42,6 +46,10 @@ type addressView struct {
 	programming programming
 	// fresh: nobody in the cluster has announced the address yet.
 	fresh bool
+	// refusing: the rules that refuse clients are in place, as far as there are any; if not, unruled tells why.
+	refusing bool
+	unruled  string
+	health   condition
 }
 
 // decision is what the views mean for one address.
@@ -61,6 +69,10 @@ type decision struct {
 	gateKnown bool
 	// reason tells in words why the gate is not open.
 	reason string
+	// unhealthy: all is well but for the health check.
+	unhealthy bool
+	// route is what this node says of its part in routing the address by BGP.
+	route ownership.Route
 }
 
 // decide is the whole policy of a node about an address. Which of the nodes with an open gate announces is for
@@ -71,6 +83,7 @@ type decision struct {
 func decide(node nodeView, a addressView) decision {
 	l2s := l2Announcements(a.spec.Announce)
 	d := decision{configured: len(l2s) > 0, candidate: slices.Contains(a.spec.Candidates, node.name)}
+	d.route = routing(node, a)
 	if !d.configured || !d.candidate {
 		return d
 	}
@@ -92,6 +105,8 @@ func decide(node nodeView, a addressView) decision {
 	switch {
 	case len(choice.Links) == 0:
 		d.gate, d.reason = ownership.GateClosed, noLink(chosen.Interfaces)
+	case !a.refusing:
+		d.gate, d.reason = ownership.GateClosed, a.unruled
 	case node.kubeProxyDead:
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node does not answer its health check"
 	case node.gatewayLost:
@@ -102,8 +117,38 @@ func decide(node nodeView, a addressView) decision {
 		// A fresh address can be claimed, and searched for on the network, while kube-proxy gets to know it; it is
 		// announced only after that.
 		d.gateKnown = a.fresh
+	case a.health.failure != "":
+		d.gate, d.reason, d.unhealthy = ownership.GateUnhealthy, a.health.failure, true
 	}
 	return d
+}
+
+// routing decides what the other nodes are told about BGP: whether the health check passes where this node announces the
+// address. Without a health check nothing is said, for nobody has to stand in for anybody.
+func routing(node nodeView, a addressView) ownership.Route {
+	switch {
+	case !probed(a.spec) || !a.refusing || !routedBy(a.spec, node):
+		return ownership.RouteNone
+	case a.health.failure != "":
+		return ownership.RouteFailing
+	case a.health.checked && a.programming != notProgrammed:
+		return ownership.RouteHealthy
+	}
+	return ownership.RouteNone
+}
+
+// routedBy tells whether a router takes a route to the address from this node.
+func routedBy(spec *v1alpha1.VirtualIPSpec, node nodeView) bool {
+	return slices.ContainsFunc(spec.Announce, func(a v1alpha1.Announcement) bool {
+		return a.BGP != nil && selects(a.BGP.NodeSelector, node.labels) && slices.ContainsFunc(node.routers, func(peer string) bool {
+			return len(a.BGP.Peers) == 0 || slices.Contains(a.BGP.Peers, peer)
+		})
+	})
+}
+
+// probed tells whether a Service on the address has a health check.
+func probed(spec *v1alpha1.VirtualIPSpec) bool {
+	return slices.ContainsFunc(spec.Services, func(c v1alpha1.ServiceClaim) bool { return c.HealthCheck != nil })
 }
 
 func l2Announcements(all []v1alpha1.Announcement) []*v1alpha1.L2Announcement {

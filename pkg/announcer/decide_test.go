@@ -129,13 +129,47 @@ func TestDecideWhoIsFit(t *testing.T) {
 	})
 }
 
+func TestDecideByHealthAndAccess(t *testing.T) {
+	down := condition{probed: true, checked: true, service: "shop/web", failure: "down"}
+	routed := func(n *nodeView, a *addressView) {
+		n.routers = []string{"tor-a"}
+		a.spec.Announce = append(a.spec.Announce, v1alpha1.Announcement{BGP: &v1alpha1.BGPAnnouncement{Peers: []string{"tor-a", "tor-b"}}})
+		a.spec.Services = []v1alpha1.ServiceClaim{{HealthCheck: &v1alpha1.HealthCheck{Type: v1alpha1.HealthCheckTCP}}}
+	}
+	fit := decision{configured: true, candidate: true, probe: true, gateKnown: true}
+	failing := fit
+	failing.gate, failing.reason, failing.unhealthy = ownership.GateUnhealthy, "down", true
+	shut := fit
+	shut.gate, shut.reason = ownership.GateClosed, "no rules"
+	routing := func(d decision, r ownership.Route) decision { d.route = r; return d }
+	checkDecisions(t, []decideCase{
+		{"health check fails", func(_ *nodeView, a *addressView) { a.health = down }, failing},
+		{"no verdict yet", func(_ *nodeView, a *addressView) { a.health = condition{probed: true} }, fit},
+		{"rules not in place", func(_ *nodeView, a *addressView) { a.refusing, a.unruled, a.health = false, "no rules", down }, shut},
+		{"routed, no verdict yet", func(n *nodeView, a *addressView) { routed(n, a); a.health.probed = true }, fit},
+		{"routed and passing", func(n *nodeView, a *addressView) {
+			routed(n, a)
+			a.health = condition{probed: true, checked: true}
+		}, routing(fit, ownership.RouteHealthy)},
+		{"routed and failing", func(n *nodeView, a *addressView) { routed(n, a); a.health = down }, routing(failing, ownership.RouteFailing)},
+		{"no session with those who are to be told", func(n *nodeView, a *addressView) {
+			routed(n, a)
+			n.routers, a.health = []string{"tor-c"}, down
+		}, failing},
+		{"routed without rules", func(n *nodeView, a *addressView) {
+			routed(n, a)
+			a.refusing, a.unruled, a.health = false, "no rules", down
+		}, shut},
+	})
+}
+
 func checkDecisions(t *testing.T, cases []decideCase) {
 	t.Helper()
 	ready := nodeView{name: "n1", labels: map[string]string{"zone": "a"}, links: []l2.Link{testLink("eth0", "10.0.0.11/24", true)}}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			node := ready
-			addr := addressView{programming: programmed, spec: &v1alpha1.VirtualIPSpec{
+			addr := addressView{programming: programmed, refusing: true, spec: &v1alpha1.VirtualIPSpec{
 				Address: "10.0.0.100", Candidates: []string{"n2", "n1"}, Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
 			}}
 			tc.change(&node, &addr)
@@ -151,5 +185,6 @@ func equalDecisions(a, b decision) bool {
 	same := equalGlobs(a.interfaces, b.interfaces)
 	a.interfaces, b.interfaces = nil, nil
 	return same && a.configured == b.configured && a.candidate == b.candidate && a.fallback == b.fallback &&
-		a.probe == b.probe && a.gate == b.gate && a.gateKnown == b.gateKnown && a.reason == b.reason
+		a.probe == b.probe && a.gate == b.gate && a.gateKnown == b.gateKnown && a.reason == b.reason &&
+		a.unhealthy == b.unhealthy && a.route == b.route
 }

@@ -30,6 +30,9 @@ const (
 	reasonRival = "AnnouncedTwice"
 )
 
+// reasonFailsEverywhere of the event that no node passes a Service's health check.
+const reasonFailsEverywhere = "HealthCheckFailsEverywhere"
+
 // eventWriter writes Kubernetes events on VirtualIPs and on the Services that use them. First announcements have none:
 // their status says it, and events cost as much as the status does.
 type eventWriter struct {
@@ -60,12 +63,26 @@ func (w *eventWriter) rival(vip *v1alpha1.VirtualIP, text string) {
 	w.write(vip, corev1.EventTypeWarning, reasonRival, text)
 }
 
+// failsEverywhere warns that an address is announced against its health check.
+func (w *eventWriter) failsEverywhere(vip *v1alpha1.VirtualIP, service, text string) {
+	w.record(vip, corev1.EventTypeWarning, reasonFailsEverywhere, text)
+	for i := range vip.Spec.Services {
+		if c := &vip.Spec.Services[i]; c.Namespace+"/"+c.Name == service {
+			w.record(serviceOf(c), corev1.EventTypeWarning, reasonFailsEverywhere, text)
+		}
+	}
+}
+
 func (w *eventWriter) write(vip *v1alpha1.VirtualIP, kind, reason, text string) {
 	w.record(vip, kind, reason, text)
-	for _, s := range vip.Spec.Services {
-		w.record(&corev1.ObjectReference{
-			APIVersion: corev1.SchemeGroupVersion.Version, Kind: "Service", Namespace: s.Namespace, Name: s.Name, UID: s.UID,
-		}, kind, reason, text)
+	for i := range vip.Spec.Services {
+		w.record(serviceOf(&vip.Spec.Services[i]), kind, reason, text)
+	}
+}
+
+func serviceOf(c *v1alpha1.ServiceClaim) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: corev1.SchemeGroupVersion.Version, Kind: "Service", Namespace: c.Namespace, Name: c.Name, UID: c.UID,
 	}
 }
 

@@ -11,6 +11,7 @@ const metricsNamespace, metricsSubsystem = "fairlead", "announcer"
 // agentMetrics are what the agent itself counts; what gossip and layer 2 count is read from them (collector.go).
 type agentMetrics struct {
 	registry metrics.KubeRegistry
+	*probeMetrics
 
 	owned, members, voters, quorate *metrics.Gauge
 	relayed                         *metrics.Gauge
@@ -37,8 +38,8 @@ func newAgentMetrics() *agentMetrics {
 		})
 	}
 	m := &agentMetrics{
-		registry: metrics.NewKubeRegistry(),
-		owned:    gauge("owned_addresses", "Addresses that this node announces on layer 2."),
+		registry: metrics.NewKubeRegistry(), probeMetrics: newProbeMetrics(),
+		owned: gauge("owned_addresses", "Addresses that this node announces on layer 2."),
 		owner: metrics.NewGaugeVec(&metrics.GaugeOpts{
 			Namespace: metricsNamespace, Subsystem: metricsSubsystem, Name: "owner", StabilityLevel: metrics.ALPHA,
 			Help: "1 for each address that this node announces on layer 2; over all nodes, an address should have one.",
@@ -65,6 +66,7 @@ func newAgentMetrics() *agentMetrics {
 		eventsDropped:   metrics.NewCounter(opts("events_dropped_total", "Kubernetes events not written because there were too many.")),
 	}
 	m.registry.MustRegister(m.owned, m.owner, m.members, m.voters, m.quorate, m.relayed, m.takeovers, m.withdrawals, m.statusWrites,
-		m.conflicts, m.detection, m.takeoverDelay, m.gossipMalformed, m.sendsDropped, m.eventsDropped)
+		m.conflicts, m.detection, m.takeoverDelay, m.gossipMalformed, m.sendsDropped, m.eventsDropped,
+		m.probes, m.verdicts, m.duration, m.late)
 	return m
 }

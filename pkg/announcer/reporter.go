@@ -109,6 +109,7 @@ func statusFields(s v1alpha1.AnnouncerStatus) map[string]any {
 	return map[string]any{"status": map[string]any{
 		"version": s.Version, "machineID": s.MachineID, "gossipAddress": s.GossipAddress, "interfaces": s.Interfaces,
 		"owned": s.Owned, "members": s.Members, "unreachable": s.Unreachable, "bgp": s.BGP, "conditions": s.Conditions,
+		"healthChecks": s.HealthChecks,
 	}}
 }
 

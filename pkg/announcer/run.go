@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
@@ -66,7 +68,7 @@ const nodeWait = 3 * time.Second
 // an interface has it, or the address of the interface with the default route.
 func Run(ctx context.Context, cfg Config, clients Clients) error {
 	m := newAgentMetrics()
-	h := newHealth()
+	h := newLiveness()
 	server, err := listen(ctx, cfg, m, h)
 	if err != nil {
 		return err
@@ -118,6 +120,8 @@ type parts struct {
 	agent    *agent
 	reporter *reporter
 	bgp      *bgpAgent
+	access   *accessKeeper
+	routing  *routeBoard
 	address  netip.AddrPort
 	loopEnd  chan struct{}
 	stopLoop context.CancelFunc
@@ -149,6 +153,8 @@ func (p *parts) start(ctx, life context.Context, fail context.CancelCauseFunc, k
 		return err
 	}
 	p.tasks.Go(func() { followKeys(life, p.cfg.GossipKeyFile, keys, p.group.SetKeys) })
+	p.routing = newRouteBoard(func() { p.bgp.poke() }, p.box.poke)
+	p.access = newAccessKeeper(p.objects.allVIPs, func() { p.box.poke(); p.bgp.poke() })
 	if p.bgp, err = p.newBGPAgent(); err != nil {
 		return err
 	}
@@ -196,16 +202,17 @@ func (p *parts) assemble(life context.Context) {
 		p.bgp.poke()
 	})
 	p.agent = &agent{
-		self:    self,
+		self: self, own: p.address.Addr(),
 		machine: ownership.New(machineOptions(p.cfg, time.Now())),
 		group:   p.group, speaker: p.speaker, objects: p.objects, gates: gates,
 		status: newVIPWriter(self, api.VirtualIPs(), p.objects.vips, p.metrics),
 		sender: newSender(p.group.Send, p.metrics),
 		events: newEventWriter(recorder, p.metrics), metrics: p.metrics, now: time.Now,
-		flusher:      newFlusher(conntrack.FlushUDP),
+		flusher: newFlusher(conntrack.FlushUDP), probes: p.newProbes(loop), access: p.access, routing: p.routing,
 		linksChanged: p.bgp.poke,
 		inbox:        p.box, calls: make(chan func()),
 		vips: map[string]*address{}, byAddr: map[netip.Addr]*address{}, gateChanged: map[netip.Addr]*address{},
+		failing: map[netip.Addr]*address{},
 	}
 	p.reporter = &reporter{
 		self: self, client: api.Announcers(), current: p.announcerStatus,
@@ -229,6 +236,8 @@ func (p *parts) assemble(life context.Context) {
 	p.tasks.Go(func() { defer close(p.writesEnd); p.write(writes) })
 	p.tasks.Go(func() { p.agent.sender.run(life) })
 	p.tasks.Go(func() { gates.run(life) })
+	p.tasks.Go(func() { p.agent.probes.run(life) })
+	p.tasks.Go(func() { p.enforceAccess(life) })
 	p.tasks.Go(func() { p.agent.followLayer2(loop, p.speaker.LinksChanged(), p.speaker.Conflicts()) })
 	p.tasks.Go(func() { p.agent.flusher.run(life) })
 	p.tasks.Go(func() { p.watchGateway(loop).run(loop) })
@@ -242,6 +251,28 @@ func (p *parts) programChecker(loop context.Context) *programChecker {
 	}
 	return newProgramChecker(looksForwarded, func(addrs []netip.Addr) {
 		p.agent.do(loop, func() { p.agent.lookedAt(loop, addrs) })
+	})
+}
+
+// newProbes makes what probes Services; verdicts go to the loop.
+func (p *parts) newProbes(loop context.Context) *probeKeeper {
+	return newProbeKeeper(func(addrs []netip.Addr) {
+		p.agent.do(loop, func() { p.agent.lookedAt(loop, addrs) })
+	}, p.metrics.probed)
+}
+
+// enforceAccess has clients refused from when the VirtualIPs are known until ctx is done.
+func (p *parts) enforceAccess(ctx context.Context) {
+	if cache.WaitForCacheSync(ctx.Done(), p.objects.informerSync...) {
+		p.access.run(ctx)
+	}
+}
+
+// refusingVIPs are those whose access control is in place.
+func (p *parts) refusingVIPs() []*v1alpha1.VirtualIP {
+	return slices.DeleteFunc(p.objects.allVIPs(), func(vip *v1alpha1.VirtualIP) bool {
+		ready, _ := p.access.ready(vip)
+		return !ready
 	})
 }
 
@@ -271,6 +302,7 @@ func (p *parts) announcerStatus() v1alpha1.AnnouncerStatus {
 	return v1alpha1.AnnouncerStatus{
 		Version: p.cfg.Version, MachineID: machineID("/"), GossipAddress: p.address.String(),
 		Interfaces: inventory(p.speaker.Links()), Owned: int32(s.owned), Members: int32(s.members),
-		Unreachable: p.agent.hosts.unreachable(), BGP: p.bgp.status(), Conditions: []metav1.Condition{readyCondition(s)},
+		Unreachable: p.agent.hosts.unreachable(), BGP: p.bgp.status(), HealthChecks: p.agent.probes.status(),
+		Conditions: []metav1.Condition{readyCondition(s)},
 	}
 }

@@ -29,7 +29,7 @@ type server struct {
 type gatherers struct{ prometheus.Gatherers }
 
 // listen opens the port at once, so that one in use is found at the start.
-func listen(ctx context.Context, cfg Config, m *agentMetrics, h *health) (*server, error) {
+func listen(ctx context.Context, cfg Config, m *agentMetrics, h *liveness) (*server, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.MetricsAddress)
 	if err != nil {
 		return nil, fmt.Errorf("metrics bind address %q: %w", cfg.MetricsAddress, err)
@@ -43,7 +43,7 @@ func listen(ctx context.Context, cfg Config, m *agentMetrics, h *health) (*serve
 	return s, nil
 }
 
-func routes(profiling bool, m *agentMetrics, h *health) http.Handler {
+func routes(profiling bool, m *agentMetrics, h *liveness) http.Handler {
 	mux := http.NewServeMux()
 	all := gatherers{prometheus.Gatherers{legacyregistry.DefaultGatherer, m.registry}}
 	mux.Handle("/metrics", metrics.HandlerFor(all, metrics.HandlerOpts{}))
@@ -71,7 +71,8 @@ func answer(check func() error) http.Handler {
 
 // watch adds what layer 2 and gossip count.
 func (s *server) watch(p *parts) {
-	s.metrics.registry.CustomMustRegister(newTotals(p.speaker.Stats, p.group.Stats), newBGPTotals(p.bgp.sessions))
+	s.metrics.registry.CustomMustRegister(newTotals(p.speaker.Stats, p.group.Stats), newBGPTotals(p.bgp.sessions),
+		newRefusals(p.access.table.Refused))
 }
 
 func (s *server) close() {

@@ -20,6 +20,8 @@ const (
 	reasonWithdrawn  = "Withdrawn"
 	reasonInUse      = "AddressInUse"
 	reasonNoConflict = "NoConflict"
+	reasonPasses     = "HealthCheckPasses"
+	reasonFails      = "HealthCheckFails"
 )
 
 // vipFacts is what this node has to say about one address; the zero value says that it has no part in it.
@@ -32,6 +34,8 @@ type vipFacts struct {
 	owner string
 	// why it is no longer announced here.
 	why string
+	// health is what the probes say on this node.
+	health condition
 	// conflict describes another station that uses the address; "" when none is known.
 	conflict string
 }
@@ -47,6 +51,7 @@ func desiredStatus(self string, old v1alpha1.VirtualIPStatus, f vipFacts, now ti
 		s.Node, s.Term, s.Epoch, s.Since = self, f.term, f.epoch, &since
 		setCondition(&s, now, v1alpha1.ConditionAnnounced, metav1.ConditionTrue, reasonAnnouncing,
 			"node "+self+" answers for the address")
+		setHealthy(self, &s, f.health, now)
 		if meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionConflict) && f.conflict == "" {
 			setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionFalse, reasonNoConflict, "no other station was found")
 		}
@@ -58,6 +63,18 @@ func desiredStatus(self string, old v1alpha1.VirtualIPStatus, f vipFacts, now ti
 		setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionTrue, reasonInUse, f.conflict)
 	}
 	return s
+}
+
+// setHealthy says whether the Services can be reached by way of the node that announces the address.
+func setHealthy(self string, s *v1alpha1.VirtualIPStatus, c condition, now time.Time) {
+	switch {
+	case c.failure != "":
+		setCondition(s, now, v1alpha1.ConditionHealthy, metav1.ConditionFalse, reasonFails, "node "+self+": "+c.failure)
+	case c.checked:
+		setCondition(s, now, v1alpha1.ConditionHealthy, metav1.ConditionTrue, reasonPasses, "the health checks pass on node "+self)
+	case !c.probed:
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHealthy)
+	}
 }
 
 func setCondition(s *v1alpha1.VirtualIPStatus, now time.Time, kind string, status metav1.ConditionStatus, reason, message string) {

@@ -12,15 +12,15 @@ import (
 // loopStall is how long the loop may be silent before the agent is not healthy. It goes round every second.
 const loopStall = 10 * time.Second
 
-// health answers the kubelet's questions.
-type health struct{ parts atomic.Pointer[parts] }
+// liveness answers the kubelet's questions.
+type liveness struct{ parts atomic.Pointer[parts] }
 
-func newHealth() *health { return &health{} }
+func newLiveness() *liveness { return &liveness{} }
 
-func (h *health) set(p *parts) { h.parts.Store(p) }
+func (h *liveness) set(p *parts) { h.parts.Store(p) }
 
 // alive returns an error if the agent should be restarted. Waiting for its key or for an address is no reason.
-func (h *health) alive() error {
+func (h *liveness) alive() error {
 	p := h.parts.Load()
 	if p == nil {
 		return nil
@@ -33,7 +33,7 @@ func (h *health) alive() error {
 }
 
 // ready returns why the agent does not take part yet.
-func (h *health) ready() error {
+func (h *liveness) ready() error {
 	p := h.parts.Load()
 	switch {
 	case p == nil:
