@@ -109,8 +109,16 @@ func statusFields(s v1alpha1.AnnouncerStatus) map[string]any {
 	return map[string]any{"status": map[string]any{
 		"version": s.Version, "machineID": s.MachineID, "gossipAddress": s.GossipAddress, "interfaces": s.Interfaces,
 		"owned": s.Owned, "members": s.Members, "unreachable": s.Unreachable, "bgp": s.BGP, "conditions": s.Conditions,
-		"healthChecks": s.HealthChecks,
+		"healthChecks": healthFields(s.HealthChecks),
 	}}
+}
+
+// healthFields does the same one level below: what fails no more has to go.
+func healthFields(h *v1alpha1.HealthChecks) any {
+	if h == nil {
+		return nil
+	}
+	return map[string]any{"running": h.Running, "failing": h.Failing, "failed": h.Failed}
 }
 
 func (r *reporter) fetch(ctx context.Context) error {
