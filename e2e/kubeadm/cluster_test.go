@@ -274,17 +274,38 @@ func (s *scenario) reboot(t *testing.T) {
 		if err := s.PowerOff(ctx, "n1"); err != nil {
 			t.Fatal(err)
 		}
+		off := time.Now()
 		if err := s.PowerOn(ctx, "n1"); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.ConnectPods(ctx, "n1"); err != nil {
 			t.Fatal(err)
 		}
+		s.awaitStarted(t, "n1", off)
 		s.run(t, blocks[1])
 	})
-	if _, err := s.Kubectl(ctx, "-n", "fairlead-system", "rollout", "status", "daemonset/fairlead-announcer", "--timeout=300s"); err != nil {
-		t.Error(err)
-	}
+}
+
+// awaitStarted waits until all containers on a node have been started after a moment, and are ready. Until the kubelet is
+// back, the status of pods is that of before the reboot.
+func (s *scenario) awaitStarted(t *testing.T, node string, after time.Time) {
+	t.Helper()
+	client := s.Client()
+	await(t, "the pods on "+node+" to be started again", func(ctx context.Context) (bool, string, error) {
+		pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
+		if err != nil {
+			return false, err.Error(), nil
+		}
+		for _, pod := range pods.Items {
+			for _, status := range pod.Status.ContainerStatuses {
+				running := status.State.Running
+				if !status.Ready || running == nil || running.StartedAt.Time.Before(after.Truncate(time.Second)) {
+					return false, fmt.Sprintf("pod %s: %+v", pod.Name, status.State), nil
+				}
+			}
+		}
+		return len(pods.Items) > 0, "there is none", nil
+	})
 }
 
 // awaitOwner waits until the node that announces the Service's address is one that f takes.
