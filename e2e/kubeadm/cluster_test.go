@@ -23,13 +23,22 @@ import (
 )
 
 // TestDocumentedSteps runs what docs/kubeadm.md, docs/install.md and docs/uninstall.md tell people to run. It checks what
-// comes of each step, and that no step is left over.
+// comes of each step, that no step is left over, and that nothing stays behind on the machine.
 func TestDocumentedSteps(t *testing.T) {
 	root, err := lab.FindRoot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &scenario{documents: map[string]*kubeadm.Document{}, images: map[string]chan []string{}}
+	before := hostState(t)
+	t.Cleanup(func() { // once the cluster is gone
+		if diff := cmp.Diff(before, hostState(t)); diff != "" {
+			t.Errorf("the machine that the cluster ran on (-before +after):\n%s", diff)
+		}
+		if s.Cluster != nil {
+			s.checkGone(t)
+		}
+	})
 	s.Cluster = kubeadm.ForTest(t, kubeadm.Config{
 		Root: root, Progress: os.Stdout, Edited: map[string]string{"manifests/cloud-controller-manager/config.yaml": cloudConfig},
 	})
@@ -173,6 +182,9 @@ func (s *scenario) awaitAnswer(t *testing.T, from string) {
 
 // moveOver has the node initialised that joined without the flag. Its pods must not notice.
 func (s *scenario) moveOver(t *testing.T) {
+	if lacks := s.lacking(t); !strings.Contains(lacks, "n1: has no providerID") || strings.Contains(lacks, "n2:") {
+		t.Errorf("kubectl fairlead says that nodes lack:\n%s", lacks)
+	}
 	pods := s.podsOn(t, "n1")
 	for _, block := range s.take(t, "kubeadm", "A cluster that exists already") {
 		s.run(t, block)
@@ -187,6 +199,19 @@ func (s *scenario) moveOver(t *testing.T) {
 	if diff := cmp.Diff(pods, s.podsOn(t, "n1")); diff != "" {
 		t.Errorf("the pods of node n1 (-before +after):\n%s", diff)
 	}
+	if lacks := s.lacking(t); strings.Contains(lacks, "providerID") {
+		t.Errorf("kubectl fairlead still says that nodes lack:\n%s", lacks)
+	}
+}
+
+// lacking returns what kubectl fairlead finds wrong with nodes, which is why it may exit with 2.
+func (s *scenario) lacking(t *testing.T) string {
+	t.Helper()
+	out, err := s.Run(t.Context(), lab.ControlPlane, "kubectl fairlead nodes || [ $? -eq 2 ]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // podsOn returns the pods on a node and how often their containers were started again.

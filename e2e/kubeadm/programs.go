@@ -19,7 +19,7 @@ import (
 type programs struct {
 	kubernetes string // kubeadm, kubelet, kubectl, the control plane and etcd
 	parts      string // containerd and its shim, ctr, network plugins, coredns
-	own        string // of this tree: machine, systemctl, pause, backend
+	own        string // of this tree: machine, systemctl, pause, backend, the kubectl plugin
 }
 
 // path returns the PATH of a machine's processes.
@@ -71,7 +71,7 @@ func gather(ctx context.Context, l *lab.Lab, root string, progress io.Writer) (p
 	if err != nil {
 		return programs{}, err
 	}
-	own := []string{"./e2e/kubeadm/cmd/machine", "./e2e/kubeadm/cmd/pause", "./e2e/lab/cmd/backend"}
+	own := []string{"./e2e/kubeadm/cmd/machine", "./e2e/kubeadm/cmd/pause", "./e2e/lab/cmd/backend", "./cmd/kubectl-fairlead"}
 	if err := l.Build(ctx, own...); err != nil {
 		return programs{}, err
 	}
