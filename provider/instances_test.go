@@ -76,15 +76,57 @@ func TestOnlyADecommissionedNodeOfOursThatIsNotReadyIsGone(t *testing.T) {
 	}
 }
 
-func TestInstanceMetadata(t *testing.T) {
+// report is what the agent of node n1 tells of it: on eth0 are an address that moves between machines, and its own.
+func report() *v1alpha1.Announcer {
 	inventory := &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	inventory.Status.Interfaces = []v1alpha1.NodeInterface{
 		{Name: "eth1", Addresses: []string{"192.168.0.5/24"}},
 		{Name: "eth0", DefaultRoute: true, Addresses: []string{"10.0.0.1/32", "fe80::1/64", "10.0.0.5/24", "10.0.0.6/24", "fd00::5/64"}},
 	}
-	internal := func(address string) corev1.NodeAddress {
-		return corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address}
+	return inventory
+}
+
+func internal(address string) corev1.NodeAddress {
+	return corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: address}
+}
+
+// A node that was initialised without --node-ip follows its machine to other addresses, and to none while it still has one
+// of its own: kube-proxy is restarted by each change.
+func TestAddressesFollowTheMachine(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		id         string
+		have, want []string
+	}{
+		{"on the machine, though not the first there", "fairlead://x", []string{"10.0.0.6"}, []string{"10.0.0.6"}},
+		{"on an interface without the default route", "fairlead://x", []string{"192.168.0.5"}, []string{"192.168.0.5"}},
+		{"one of two is left", "fairlead://x", []string{"10.7.0.9", "fd00::5"}, []string{"10.7.0.9", "fd00::5"}},
+		{"gone", "fairlead://x", []string{"10.7.0.9"}, []string{"10.0.0.5", "fd00::5"}},
+		{"the kubelet's own, of a node that nobody initialised", "", []string{"10.7.0.9"}, []string{"10.7.0.9"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			metadata, err := with(t, report()).InstanceMetadata(t.Context(), node(func(n *corev1.Node) {
+				n.Spec.ProviderID = test.id
+				for _, address := range test.have {
+					n.Status.Addresses = append(n.Status.Addresses, internal(address))
+				}
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []corev1.NodeAddress
+			for _, address := range test.want {
+				want = append(want, internal(address))
+			}
+			if diff := cmp.Diff(append(want, corev1.NodeAddress{Type: corev1.NodeHostName, Address: "n1"}), metadata.NodeAddresses); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
+}
+
+func TestInstanceMetadata(t *testing.T) {
+	inventory := report()
 	host := corev1.NodeAddress{Type: corev1.NodeHostName, Address: "n1"}
 	ours := "fairlead://4c4c4544-0042"
 	for _, test := range []struct {
@@ -109,25 +151,6 @@ func TestInstanceMetadata(t *testing.T) {
 			"then the inventory, one of each family on the interface with the default route", func(*corev1.Node) {},
 			cloudprovider.InstanceMetadata{
 				ProviderID: ours, InstanceType: "machine",
-				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
-			},
-		},
-		{
-			"addresses that are on the machine stay, whatever else is there", func(n *corev1.Node) {
-				n.Spec.ProviderID = "fairlead://old"
-				n.Status.Addresses = []corev1.NodeAddress{internal("10.0.0.6"), host}
-			},
-			cloudprovider.InstanceMetadata{
-				ProviderID: "fairlead://old", InstanceType: "machine", NodeAddresses: []corev1.NodeAddress{internal("10.0.0.6"), host},
-			},
-		},
-		{
-			"addresses that are gone from the machine do not", func(n *corev1.Node) {
-				n.Spec.ProviderID = "fairlead://old"
-				n.Status.Addresses = []corev1.NodeAddress{internal("10.7.0.9"), host}
-			},
-			cloudprovider.InstanceMetadata{
-				ProviderID: "fairlead://old", InstanceType: "machine",
 				NodeAddresses: []corev1.NodeAddress{internal("10.0.0.5"), internal("fd00::5"), host},
 			},
 		},
