@@ -105,15 +105,17 @@ func Who(c *Cluster, subject, namespace string) (Answer, error) {
 // pending says why a Service waits.
 func (c *Cluster) pending(service *corev1.Service) *Pending {
 	pending := &Pending{Service: loadbalancer.Key(service.Namespace, service.Name)}
-	warnings := c.lastEvents(1, func(object corev1.ObjectReference) bool { return object.UID == service.UID })
+	events := c.lastEvents(len(c.Events), func(object corev1.ObjectReference) bool { return object.UID == service.UID })
+	// A controller says at each attempt that it begins, and only once what is wrong.
+	warning := slices.IndexFunc(events, func(event Event) bool { return event.Type == corev1.EventTypeWarning })
 	class := service.Spec.LoadBalancerClass
 	switch {
 	case class != nil && *class != v1alpha1.LoadBalancerClass:
 		pending.Reason = fmt.Sprintf("spec.loadBalancerClass gives it to %s", *class)
 	case elsewhere(service):
 		pending.Reason = "an annotation gives it to another controller"
-	case len(warnings) > 0:
-		pending.Reason = warnings[0].Message
+	case len(events) > 0:
+		pending.Reason = events[max(warning, 0)].Message
 	default:
 		pending.Reason = "nothing has been said about it yet: is the cloud controller manager running?"
 	}

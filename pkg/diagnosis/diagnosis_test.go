@@ -166,9 +166,13 @@ func TestWho(t *testing.T) {
 		{"nobody", "web", "default", func(c *Cluster) { c.VirtualIPs[0].Status.Node = "" }, "nobody announces the address", false},
 		{"waiting, and why", "web", "default", func(c *Cluster) {
 			c.VirtualIPs = nil
-			for i, text := range []string{"an old reason", "pool office is full"} {
+			for i, text := range []string{"an old reason", "pool office is full", "Ensuring load balancer"} {
+				kind := corev1.EventTypeWarning
+				if i == 2 {
+					kind = corev1.EventTypeNormal
+				}
 				c.Events = append(c.Events, &corev1.Event{
-					InvolvedObject: corev1.ObjectReference{Kind: "Service", UID: "web"}, Message: text,
+					InvolvedObject: corev1.ObjectReference{Kind: "Service", UID: "web"}, Type: kind, Message: text,
 					LastTimestamp: metav1.NewTime(time.Unix(int64(i+1), 0)),
 				})
 			}
