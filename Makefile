@@ -5,7 +5,7 @@ SHELL := /bin/bash -euo pipefail
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -X k8s.io/component-base/version.gitVersion=$(VERSION)
-TOOL     := $(GO) tool -modfile=.ci/tools/go.mod
+TOOL     := $(GO) tool -modfile=$(CURDIR)/.ci/tools/go.mod
 LINT     := $(TOOL) golangci-lint
 FUZZTIME ?= 20s
 RUN      ?= .
@@ -76,6 +76,7 @@ fuzz: ## Run every fuzz test for FUZZTIME (20s)
 lint: ## Check the code, the scripts and the format
 	$(GO) vet ./...
 	$(LINT) run -c .ci/golangci.yml ./...
+	cd e2e/chart && $(GO) vet ./... && $(LINT) run -c ../../.ci/golangci.yml ./...
 	@for script in .ci/fuzz .ci/generate .ci/packages .ci/run .ci/verify; do bash -n $$script; done
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/fuzz .ci/generate .ci/packages .ci/run .ci/verify; fi
 
