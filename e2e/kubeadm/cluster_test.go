@@ -319,7 +319,7 @@ func (s *scenario) awaitStarted(t *testing.T, node string, after time.Time) {
 	await(t, "the pods on "+node+" to be started again", func(ctx context.Context) (bool, string, error) {
 		pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "spec.nodeName=" + node})
 		if err != nil {
-			return false, err.Error(), nil
+			return false, err.Error(), nil //nolint:nilerr // the API server may be away for a moment
 		}
 		for _, pod := range pods.Items {
 			for _, status := range pod.Status.ContainerStatuses {

@@ -70,7 +70,7 @@ func adapt(stream []byte, adaptations map[string]map[string]any) ([]byte, error)
 		out.Write(data)
 		return err
 	}
-	for _, part := range bytes.Split(append([]byte("\n"), stream...), []byte("\n---")) {
+	for part := range bytes.SplitSeq(append([]byte("\n"), stream...), []byte("\n---")) {
 		document := map[string]any{}
 		if err := yaml.Unmarshal(part, &document); err != nil {
 			return nil, err

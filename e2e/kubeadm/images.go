@@ -25,7 +25,7 @@ func clusterImages(ctx context.Context, p programs) (controlPlane, all map[strin
 	}
 	controlPlane, all = map[string]image{}, map[string]image{}
 	for reference := range strings.FieldsSeq(string(out)) {
-		name := strings.Split(filepath.Base(reference), ":")[0]
+		name, _, _ := strings.Cut(filepath.Base(reference), ":")
 		switch name {
 		case "kube-proxy":
 			all[name], err = kubeProxyImage(reference, p)

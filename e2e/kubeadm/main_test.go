@@ -192,7 +192,7 @@ func (s *scenario) awaitNode(t *testing.T, name, what string, check func(*corev1
 	await(t, fmt.Sprintf("node %s to be %s", name, what), func(ctx context.Context) (bool, string, error) {
 		var err error
 		if node, err = client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{}); err != nil {
-			return false, err.Error(), nil // the API server may be away for a moment
+			return false, err.Error(), nil //nolint:nilerr // the API server may be away for a moment
 		}
 		return check(node), fmt.Sprintf("labels %v, spec %+v, addresses %v", node.Labels, node.Spec, node.Status.Addresses), nil
 	})

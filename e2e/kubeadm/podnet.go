@@ -50,7 +50,7 @@ func (c *Cluster) nodesWithPodNetworks(ctx context.Context, names []string) ([]c
 		err := lab.Eventually(ctx, "node "+name+" to have pod networks", func(ctx context.Context) (bool, string, error) {
 			node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
-				return false, err.Error(), nil
+				return false, err.Error(), nil //nolint:nilerr // a node may be slow to register
 			}
 			if len(node.Spec.PodCIDRs) > 0 {
 				nodes = append(nodes, *node)

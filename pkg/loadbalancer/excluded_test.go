@@ -28,7 +28,9 @@ func TestExclusionIsExplainedWhereNoNodeIsLeft(t *testing.T) {
 		{"a label that includes", []announcerNode{labelled("cp", "false")}, NodeRules{}, nil},
 		{"the label is ignored", []announcerNode{labelled("cp", "")}, NodeRules{IgnoreExcludeLabel: true}, nil},
 		{
-			"all have it", []announcerNode{labelled("cp", "")}, NodeRules{},
+			"all have it",
+			[]announcerNode{labelled("cp", "")},
+			NodeRules{},
 			[]string{"192.0.2.1", corev1.LabelNodeExcludeBalancers, "(cp)", "nodes.excludeLabel", "Ignore"},
 		},
 		{

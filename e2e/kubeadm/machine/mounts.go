@@ -5,6 +5,7 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -150,9 +151,7 @@ func (s Spec) writeEtc() error {
 		"/etc/machine-id":  strings.ReplaceAll(s.UUID, "-", "") + "\n",
 		"/etc/resolv.conf": "# nothing outside the cluster is known by name\n",
 	}
-	for path, content := range s.Files {
-		files[path] = content
-	}
+	maps.Copy(files, s.Files)
 	for path, content := range files {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)

@@ -5,7 +5,6 @@ package main
 
 import (
 	"github.com/coredns/coredns/coremain"
-
 	// Registered by being imported; see kubeadm's Corefile.
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
