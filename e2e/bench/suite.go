@@ -44,6 +44,7 @@ func benchmarks() []benchmark {
 	return append([]benchmark{
 		{name: "ipam_claim", about: "allocate and release in the in-memory index, by size of the pool", run: ipamClaim},
 		{name: "ipam_million", about: "1,000,000 allocations out of a /8", run: ipamMillion},
+		{name: "settings_parse", about: "read a Service with 30 annotations", run: settingsParse},
 		{name: "allocate_idle", about: "Service created to address in its status, one at a time", lab: control, run: allocateIdle},
 		{name: "allocate_burst", about: "500 Services created at once", lab: control, run: burst(500, 5)},
 		{name: "allocate_burst_1000", about: "1,000 Services created at once", lab: control, run: burst(1000, 3)},

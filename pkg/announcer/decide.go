@@ -84,11 +84,12 @@ func decide(node nodeView, a addressView) decision {
 	l2s := l2Announcements(a.spec.Announce)
 	d := decision{configured: len(l2s) > 0, candidate: slices.Contains(a.spec.Candidates, node.name)}
 	d.route = routing(node, a)
-	if !d.configured || !d.candidate {
+	chosen := matching(l2s, node.labels)
+	// Where nobody may announce, the one that does lets go. Otherwise it waits for the one that takes over.
+	if letGo := len(a.spec.Candidates) == 0 && chosen == nil; !d.configured || !d.candidate && !letGo {
 		return d
 	}
 	d.gateKnown = true
-	chosen := matching(l2s, node.labels)
 	if chosen == nil {
 		d.gate, d.reason = ownership.GateClosed, "no l2 nodeSelector of the address matches this node"
 		return d

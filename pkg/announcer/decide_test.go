@@ -47,6 +47,25 @@ func TestDecideWhoIsACandidate(t *testing.T) {
 			decision{configured: true},
 		},
 		{
+			"another takes over from a node that is not selected any more", func(_ *nodeView, a *addressView) {
+				a.spec.Candidates, a.spec.Announce[0].L2.NodeSelector = []string{"n2"}, selector("b")
+			},
+			decision{configured: true},
+		},
+		{
+			"no node is selected any more", func(_ *nodeView, a *addressView) {
+				a.spec.Candidates, a.spec.Announce[0].L2.NodeSelector = nil, selector("b")
+			},
+			decision{
+				configured: true, gateKnown: true, gate: ownership.GateClosed,
+				reason: "no l2 nodeSelector of the address matches this node",
+			},
+		},
+		{
+			"no candidates, and the node is selected", func(_ *nodeView, a *addressView) { a.spec.Candidates = nil },
+			decision{configured: true},
+		},
+		{
 			"probing turned off", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Probe = new(false) },
 			decision{configured: true, candidate: true, gateKnown: true},
 		},

@@ -18,11 +18,11 @@ const maxPrefixes = 1024
 
 // accessDraft is what annotations say of access control.
 type accessDraft struct {
-	allow, deny       []netip.Prefix
-	on                *bool
-	kind              string // white or black
-	names             []string
-	allowing          bool
+	allow, deny []netip.Prefix
+	on          *bool
+	kind        string // white or black
+	names       []string
+	allowing    bool
 }
 
 // networks reads CIDRs, addresses, and names of access lists of the cloud config.

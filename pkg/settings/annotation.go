@@ -118,6 +118,9 @@ type Annotation struct {
 	asIs bool
 }
 
+// Harmless returns values, in lower case, that ask for nothing and make no warning, of a row that is ignored or refused.
+func (a Annotation) Harmless() []string { return a.harmless }
+
 // setting returns the name of what the row sets.
 func (a Annotation) setting() string {
 	switch {

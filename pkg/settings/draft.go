@@ -188,9 +188,9 @@ func (d *draft) advise() {
 			}
 		}
 		key := d.KeyOf("persistence-timeout")
-		switch {
-		case want == has:
-		case want == 0:
+		switch want {
+		case has:
+		case 0:
 			d.warn(ReasonAdvice, "annotation %s \"0\" is for Kubernetes to do: set spec.sessionAffinity: None", key)
 		default:
 			d.warn(ReasonAdvice, "annotation %s \"%d\" is for Kubernetes to do: set spec.sessionAffinity: ClientIP and "+

@@ -111,7 +111,7 @@ func announceRows() []Annotation {
 		{
 			Name: "zones", Level: OfAddress, Verdict: Works, parse: parseZones,
 			Expected: "up to 3 values of the node label topology.kubernetes.io/zone, separated by commas", Default: "all alike",
-			Does: "Nodes of these zones are preferred, in this order: as owner on layer 2, and in BGP by local preference (10 less) and a path that is longer by one for each step.",
+			Does: "Nodes of these zones are preferred, in this order: on layer 2 by whom the address goes to when it has no owner or leaves it, and in BGP by local preference (10 less) and a path that is longer by one for each step.",
 		},
 		{
 			Name: "leave-on-cordon", Level: OfAddress, Verdict: Works, parse: flag(func(d *draft) *bool { return &d.Address.LeaveOnCordon }),

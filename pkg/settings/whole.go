@@ -263,8 +263,10 @@ func isCommunity(text string) bool {
 	parts, most := strings.Split(text, ":"), int64(1<<16-1)
 	switch len(parts) {
 	case 1:
-		return slices.Contains([]string{"graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "accept-own-nexthop", "blackhole", "no-export",
-			"no-advertise", "no-export-subconfed", "local-as", "no-peer"}, text)
+		return slices.Contains([]string{
+			"graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "accept-own-nexthop", "blackhole", "no-export",
+			"no-advertise", "no-export-subconfed", "local-as", "no-peer",
+		}, text)
 	case 2:
 	case 3:
 		most = 1<<32 - 1
