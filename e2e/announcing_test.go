@@ -31,7 +31,7 @@ func TestAnnouncing(t *testing.T) {
 	if err := c.StartAnnouncers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.awaitMembers(t, 3)
+	c.awaitMembers(t)
 	for _, test := range []struct {
 		name string
 		run  func(*space)
@@ -154,9 +154,10 @@ func (c *cloud) speaker(addr netip.Addr) string {
 	return ""
 }
 
-// awaitMembers waits until so many announcers are ready and see as many.
-func (c *cloud) awaitMembers(t *testing.T, n int32) {
+// awaitMembers waits until the three announcers are ready and see each other.
+func (c *cloud) awaitMembers(t *testing.T) {
 	t.Helper()
+	const n = 3
 	lab.Await(t.Context(), t, fmt.Sprintf("%d announcers that see each other", n), func(ctx context.Context) (bool, string, error) {
 		list, err := c.fairlead.FairleadV1alpha1().Announcers().List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -181,7 +182,7 @@ func (s *space) restart(node string) {
 	if _, err := s.StartAnnouncer(s.t.Context(), node); err != nil {
 		s.t.Fatal(err)
 	}
-	s.awaitMembers(s.t, 3)
+	s.awaitMembers(s.t)
 }
 
 func clientsReachServices(s *space) {
@@ -309,7 +310,7 @@ func crashedNodeLosesItsAddress(s *space) {
 	if err := s.RestoreNode(s.t.Context(), owner); err != nil {
 		s.t.Fatal(err)
 	}
-	s.awaitMembers(s.t, 3)
+	s.awaitMembers(s.t)
 	if now := s.awaitOwner(addr); now != next {
 		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
 	}

@@ -29,7 +29,7 @@ func TestHealthAndAccess(t *testing.T) {
 	if err := c.StartAnnouncers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.awaitMembers(t, 3)
+	c.awaitMembers(t)
 	for _, test := range []struct {
 		name string
 		run  func(*space)

@@ -89,6 +89,7 @@ func (k *probeKeeper) conditionOf(keys []probeKey) condition {
 			return condition{probed: true, checked: true, service: key.service, failure: failureText(key, v)}
 		case health.Unknown:
 			c.checked = false
+		case health.Healthy:
 		}
 	}
 	return c

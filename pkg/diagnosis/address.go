@@ -95,7 +95,7 @@ func Who(c *Cluster, subject, namespace string) (Answer, error) {
 			continue
 		}
 		if service.Spec.Type != corev1.ServiceTypeLoadBalancer {
-			return Answer{}, fmt.Errorf("Service %s/%s is of type %s: only those of type LoadBalancer have addresses", namespace, name, service.Spec.Type)
+			return Answer{}, fmt.Errorf("service %s/%s is of type %s: only those of type LoadBalancer have addresses", namespace, name, service.Spec.Type)
 		}
 		return Answer{Pending: c.pending(service)}, nil
 	}

@@ -26,14 +26,14 @@ var (
 	addrB = netip.MustParseAddr("fd00::1")
 )
 
-func newCluster(t *testing.T, quorum Quorum, names ...string) *cluster {
+func newCluster(t *testing.T, names ...string) *cluster {
 	t.Helper()
 	c := &cluster{
 		t: t, now: time.Unix(1000, 0), names: names,
 		machines: map[string]*Machine{}, actions: map[string][]Action{}, cut: map[string]bool{},
 	}
 	for i, n := range names {
-		c.machines[n] = New(Options{Self: n, Incarnation: uint64(i + 1), Quorum: quorum})
+		c.machines[n] = New(Options{Self: n, Incarnation: uint64(i + 1), Quorum: QuorumMajority})
 	}
 	return c
 }
@@ -131,7 +131,7 @@ func (c *cluster) want(what string, a netip.Addr, owners ...string) {
 
 func three(t *testing.T) *cluster {
 	t.Helper()
-	return newCluster(t, QuorumMajority, "n1", "n2", "n3").settled(
+	return newCluster(t, "n1", "n2", "n3").settled(
 		Address{addrA, []string{"n1", "n2", "n3"}, 1, 0},
 		Address{addrB, []string{"n2", "n3", "n1"}, 1, 0})
 }
@@ -164,7 +164,7 @@ func TestTakeoverNeedsNoTime(t *testing.T) {
 // TestHandoverPassesOverTheMute: a successor that does not know the address yet
 // does not answer; the next one is asked, and the owner stays until it has.
 func TestHandoverPassesOverTheMute(t *testing.T) {
-	c := newCluster(t, QuorumMajority, "n1", "n2", "n3")
+	c := newCluster(t, "n1", "n2", "n3")
 	c.members()
 	for _, n := range []string{"n1", "n3"} {
 		c.step(n, Configured{[]Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}})
@@ -183,7 +183,7 @@ func TestHandoverPassesOverTheMute(t *testing.T) {
 // TestTwoVotersByGateway: of two nodes that lose each other the one that reaches
 // the gateway stays.
 func TestTwoVotersByGateway(t *testing.T) {
-	c := newCluster(t, QuorumMajority, "n1", "n2")
+	c := newCluster(t, "n1", "n2")
 	c.step("n1", Gateway{false})
 	c.step("n2", Gateway{true})
 	c.settled(Address{addrA, []string{"n1", "n2"}, 1, 0})

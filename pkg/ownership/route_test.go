@@ -37,7 +37,7 @@ func (c *cluster) routed(route Route, a netip.Addr, nodes ...string) {
 
 // TestRoutesAreKnownToThoseThatTakePart: no candidates, no owner, and yet all know.
 func TestRoutesAreKnownToThoseThatTakePart(t *testing.T) {
-	c := newCluster(t, QuorumMajority, "n1", "n2", "n3").settled()
+	c := newCluster(t, "n1", "n2", "n3").settled()
 	c.routed(RouteHealthy, addrA, "n1", "n2")
 	c.wantRoutes("both pass", "n1", addrA, []string{"n2"}, nil)
 	c.wantRoutes("takes no part", "n3", addrA, nil, nil)
@@ -57,7 +57,7 @@ func TestRoutesAreKnownToThoseThatTakePart(t *testing.T) {
 }
 
 func TestRoutesOfTheDeadAndOfThoseThatLeaveDoNotCount(t *testing.T) {
-	c := newCluster(t, QuorumMajority, "n1", "n2", "n3").settled()
+	c := newCluster(t, "n1", "n2", "n3").settled()
 	c.routed(RouteHealthy, addrA, c.names...)
 	c.step("n3", Leave{})
 	c.wantRoutes("n3 left", "n1", addrA, []string{"n2"}, nil)
