@@ -46,7 +46,7 @@ func TestSettings(t *testing.T) {
 	if err := c.StartAnnouncers(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.awaitMembers(t, 3)
+	c.awaitMembers(t)
 	for _, test := range []struct {
 		name string
 		run  func(*space)
