@@ -123,10 +123,7 @@ func TestIngressController(t *testing.T) {
 			url := scheme + "://" + backend + "." + ingressDomain
 			lab.Await(ctx, t, "the right pod behind "+url, func(ctx context.Context) (bool, string, error) {
 				answer, err := c.askHost(ctx, addr, url, trust)
-				if err != nil {
-					return false, err.Error(), nil
-				}
-				return answer.Pod == "web-"+backend, fmt.Sprintf("%+v", answer), nil
+				return err == nil && answer.Pod == "web-"+backend, fmt.Sprintf("%+v, error %v", answer, err), nil
 			})
 		}
 	}

@@ -82,7 +82,7 @@ func kustomized(t *testing.T) objects {
 // add adds the objects of a YAML stream.
 func (o objects) add(t *testing.T, stream []byte) {
 	t.Helper()
-	for _, document := range bytes.Split(stream, []byte("\n---\n")) {
+	for document := range bytes.SplitSeq(stream, []byte("\n---\n")) {
 		var object map[string]any
 		if err := yaml.UnmarshalStrict(document, &object); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatalf("%v:\n%s", err, document)
