@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
-	"k8s.io/utils/ptr"
 )
 
 // listed is a client whose server, as the fake one, lists before it watches.
@@ -35,8 +34,8 @@ func endpointOn(node, address string, ready *bool) discoveryv1.Endpoint {
 func TestEndpointsOfThisNode(t *testing.T) {
 	four, six := discoveryv1.AddressTypeIPv4, discoveryv1.AddressTypeIPv6
 	client := fake.NewClientset(
-		endpointSlice("web-1", four, endpointOn("n1", "10.0.0.1", nil), endpointOn("n1", "10.0.0.2", ptr.To(true)),
-			endpointOn("n1", "10.0.0.3", ptr.To(false)), endpointOn("n2", "10.0.0.4", nil)),
+		endpointSlice("web-1", four, endpointOn("n1", "10.0.0.1", nil), endpointOn("n1", "10.0.0.2", new(true)),
+			endpointOn("n1", "10.0.0.3", new(false)), endpointOn("n2", "10.0.0.4", nil)),
 		endpointSlice("web-2", four, endpointOn("n1", "10.0.0.2", nil), endpointOn("n1", "10.0.0.5", nil)),
 		endpointSlice("web-3", six, endpointOn("n1", "fd00::1", nil)),
 	)
@@ -64,7 +63,7 @@ func TestEndpointsOfThisNode(t *testing.T) {
 		}
 	}
 	before := changes.Load()
-	gone := endpointSlice("web-3", six, endpointOn("n1", "fd00::1", ptr.To(false)))
+	gone := endpointSlice("web-3", six, endpointOn("n1", "fd00::1", new(false)))
 	if _, err := client.DiscoveryV1().EndpointSlices("a").Update(t.Context(), gone, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

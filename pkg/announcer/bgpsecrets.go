@@ -16,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/klog/v2"
-	"k8s.io/utils/ptr"
 )
 
 const (
@@ -135,7 +134,7 @@ func (s *secretStore) read(ctx context.Context, name string) (string, error) {
 func (s *secretStore) watch(ctx context.Context, name, version string) error {
 	w, err := s.client.Watch(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String(), ResourceVersion: version,
-		TimeoutSeconds: ptr.To(int64(secretWatch.Seconds())),
+		TimeoutSeconds: new(int64(secretWatch.Seconds())),
 	})
 	if err != nil {
 		return err
