@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -97,10 +98,11 @@ func (s *space) awaitFailing(node string, addr netip.Addr, words ...string) {
 	})
 }
 
-// cutOff keeps what a node sends or forwards from a pod.
-func (s *space) cutOff(node string, pod *lab.Pod) (heal func()) {
+// cutOff keeps what a node itself sends to an address, or forwards for it, from all endpoints, and leaves alone what other
+// nodes forward to endpoints here.
+func (s *space) cutOff(node string, addr netip.Addr) (heal func()) {
 	s.t.Helper()
-	script := fmt.Sprintf("add table inet fault; add chain inet fault post { type filter hook postrouting priority 50; }; add rule inet fault post ip daddr %s drop", pod.Addr4)
+	script := fmt.Sprintf("add table inet fault; add chain inet fault post { type filter hook postrouting priority 50; }; add rule inet fault post ct original ip daddr %s drop", addr)
 	if _, err := s.Exec(s.t.Context(), node, "nft", script); err != nil {
 		s.t.Fatal(err)
 	}
@@ -113,16 +115,57 @@ func (s *space) cutOff(node string, pod *lab.Pod) (heal func()) {
 
 func failingNodeGivesTheAddressAway(s *space) {
 	s.onSegment()
-	pod := s.backends("n2")[0]
+	s.backends("n2")
 	addr := s.checkedWeb()
 	owner := s.awaitOwner(addr)
-	heal := s.cutOff(owner, pod)
+	heal := s.cutOff(owner, addr)
 	s.awaitSpeaker(addr, owner)
 	s.awaitOwner(addr, owner)
 	s.awaitFailing(owner, addr, s.namespace+"/web", "http://"+addr.String(), "no answer in time")
 	s.awaitHealthy(addr, metav1.ConditionTrue)
 	s.awaitAnswered(addr)
-	heal()
+	next := s.awaitOwner(addr, owner)
+	capture, err := s.CaptureARP(lab.Client)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { capture.Stop() })
+	s.failingNothing(addr, func() {
+		heal()
+		s.awaitAllPass(owner)
+		s.awaitAnswered(addr)
+	})
+	if now := s.awaitOwner(addr); now != next {
+		s.t.Errorf("the address went from %s to %s because %s passes again", next, now, owner)
+	}
+	s.wantSilent(capture, owner, addr)
+}
+
+// awaitAllPass waits until a node says that it probes, and that nothing fails; in a merge patch that has to be said.
+func (s *space) awaitAllPass(node string) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, "nothing to fail on "+node, func(ctx context.Context) (bool, string, error) {
+		got, err := s.fairlead.FairleadV1alpha1().Announcers().Get(ctx, node, metav1.GetOptions{})
+		if err != nil || got.Status.HealthChecks == nil {
+			return false, fmt.Sprint("no health checks, ", err), nil //nolint:nilerr // tried again: the wait reports it
+		}
+		h := got.Status.HealthChecks
+		return h.Running > 0 && h.Failing == 0 && len(h.Failed) == 0, fmt.Sprintf("%+v", *h), nil
+	})
+}
+
+// wantSilent checks that nobody was told during the capture that a node has an address.
+func (s *space) wantSilent(capture *lab.ARPCapture, node string, addr netip.Addr) {
+	s.t.Helper()
+	mac, err := s.MAC(node)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, seen := range capture.Seen(addr) {
+		if bytes.Equal(seen.SenderHW, mac) {
+			s.t.Errorf("%s claimed %s by ARP: %+v", node, addr, seen)
+		}
+	}
 }
 
 func failingEverywhereStays(s *space) {
