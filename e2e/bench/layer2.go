@@ -32,6 +32,7 @@ func layer2() []benchmark {
 	return append(all,
 		benchmark{name: "l2_keepalived_1s", about: "reference: keepalived with adverts each second", lab: reference, run: keepalived("1")},
 		benchmark{name: "l2_keepalived_100ms", about: "reference: keepalived with adverts each 100 ms", lab: reference, run: keepalived("0.1")},
+		benchmark{name: "health_probes", about: "2,000 targets probed each 2 s on one node: CPU, when probes start", lab: need{nodes: 1, bare: true}, run: healthProbes},
 		benchmark{name: "l2_arp", about: "10,000 addresses on one node: ARP replies, CPU, memory", lab: need{nodes: 1, bare: true}, run: manyAddresses},
 	)
 }
