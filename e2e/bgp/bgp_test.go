@@ -66,6 +66,7 @@ func TestBGP(t *testing.T) {
 		{"status and metrics tell of the sessions", told},
 		{"a Service with Local policy is announced where it has endpoints", local},
 		{"an address of several Services goes with the last", shared},
+		{"a node whose health check fails withdraws, unless all fail", failing},
 		{"an excluded node announces nothing", excluded},
 		{"a drained node loses no request", drained},
 		{"a restarted announcer loses no request", restarted},
