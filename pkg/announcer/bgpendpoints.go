@@ -94,7 +94,8 @@ func serviceOfSlice(obj any) ([]string, error) {
 	return []string{slice.Namespace + "/" + slice.Labels[discoveryv1.LabelServiceName]}, nil
 }
 
-// onlyReadyOn keeps of an EndpointSlice what count reads: a cluster may have many, of a thousand endpoints each.
+// onlyReadyOn keeps of an EndpointSlice what count reads: a cluster may have many, of a thousand endpoints each. It keeps
+// the node too, for it must make the same of its own result: the informer passes what it gets at the start through twice.
 func onlyReadyOn(self string, obj any) any {
 	slice, ok := obj.(*discoveryv1.EndpointSlice)
 	if !ok {
@@ -110,7 +111,7 @@ func onlyReadyOn(self string, obj any) any {
 	for _, e := range slice.Endpoints {
 		ready := e.Conditions.Ready == nil || *e.Conditions.Ready
 		if ready && e.NodeName != nil && *e.NodeName == self && len(e.Addresses) > 0 {
-			small.Endpoints = append(small.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses[:1]})
+			small.Endpoints = append(small.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses[:1], NodeName: e.NodeName})
 		}
 	}
 	return small

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
@@ -29,6 +30,17 @@ func endpointSlice(name string, kind discoveryv1.AddressType, endpoints ...disco
 
 func endpointOn(node, address string, ready *bool) discoveryv1.Endpoint {
 	return discoveryv1.Endpoint{Addresses: []string{address}, NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: ready}}
+}
+
+func TestOnlyReadyOnTwice(t *testing.T) {
+	slice := endpointSlice("web-1", discoveryv1.AddressTypeIPv4, endpointOn("n1", "10.0.0.1", nil), endpointOn("n2", "10.0.0.2", nil))
+	once := onlyReadyOn("n1", slice)
+	if got := once.(*discoveryv1.EndpointSlice).Endpoints; len(got) != 1 {
+		t.Fatalf("kept %v, want the endpoint on n1", got)
+	}
+	if diff := cmp.Diff(once, onlyReadyOn("n1", once)); diff != "" {
+		t.Errorf("a second pass changes what the first one kept (-once +twice):\n%s", diff)
+	}
 }
 
 func TestEndpointsOfThisNode(t *testing.T) {
