@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
@@ -28,6 +27,8 @@ type board struct {
 type entry struct {
 	Session
 	peer Peer
+	// late is set when the session has been Established for bfdGrace or longer, and BFD is not up.
+	late bool
 	// families that both sides carry; empty unless Established.
 	families map[bgp.Family]bool
 }
@@ -143,7 +144,7 @@ func (e *entry) to(s State) bool {
 		e.Flaps++
 		e.families = nil
 	}
-	e.State, e.Since = s, time.Now()
+	e.State, e.Since, e.late = s, time.Now(), false
 	return true
 }
 
@@ -165,11 +166,25 @@ func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	if state == Established {
 		e.LastError = ""
 		e.families = commonFamilies(ev.Peer.State.LocalCap, ev.Peer.State.RemoteCap)
-	} else if s := ev.Peer.State; s.DisconnectMessage != "" &&
-		s.DisconnectReason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED {
+	} else if s := ev.Peer.State; s.DisconnectMessage != "" && isError(s.DisconnectReason) {
 		e.LastError = endInWords(s.DisconnectReason, s.DisconnectMessage)
 	}
 	b.poke()
+}
+
+// awaitBFD makes it an error that BFD of an Established session is not up, once it has had the time.
+func (b *board) awaitBFD(name string, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.byName[name]
+	if e == nil {
+		return
+	}
+	late := e.State == Established && e.BFD != "" && e.BFD != bfdUp && now.Sub(e.Since) >= bfdGrace
+	if late != e.late {
+		e.late = late
+		b.poke()
+	}
 }
 
 func commonFamilies(local, remote []bgp.ParameterCapabilityInterface) map[bgp.Family]bool {
@@ -223,7 +238,7 @@ func (b *board) sessions() []Session {
 				}
 			}
 		}
-		if s.State == Established && s.BFD != "" && s.BFD != bfdUp {
+		if e.late && s.BFD != "" && s.BFD != bfdUp {
 			s.LastError = fmt.Sprintf("bfd is %s: no routes are announced", s.BFD)
 		}
 		out = append(out, s)

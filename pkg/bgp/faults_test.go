@@ -108,9 +108,10 @@ func TestBFD(t *testing.T) {
 		out := r.vtysh("show bgp neighbors 10.9.1.1")
 		return strings.Contains(out, "End-of-RIB received: Yes") || strings.Contains(out, "Updates:"), out
 	})
-	if x := session(s, "frr"); x.Prefixes != 0 || !strings.Contains(x.LastError, "bfd is Down") {
-		t.Errorf("without BFD: %+v", x)
-	}
+	await(t, "the error that BFD is not up", func() (bool, string) {
+		x := session(s, "frr")
+		return x.Prefixes == 0 && strings.Contains(x.LastError, "bfd is Down"), fmt.Sprintf("%+v", x)
+	})
 	if p := r.path("10.99.0.1/32"); p != nil {
 		t.Errorf("a route is announced without BFD: %+v", p)
 	}

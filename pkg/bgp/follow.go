@@ -17,6 +17,9 @@ const (
 	bfdPoll = 50 * time.Millisecond
 	// bfdPatience is how long a session waits for BFD before it is opened without.
 	bfdPatience = 3 * time.Second
+	// bfdGrace is how long BFD of an Established session may take before it is an error that it is not up. Both sides begin
+	// with one packet a second (RFC 5880 section 6.8.3), and need three.
+	bfdGrace = 5 * time.Second
 	// findPoll is how often unnumbered peers are looked for.
 	findPoll = time.Second
 )
@@ -81,6 +84,7 @@ func (s *Speaker) followOne(ctx context.Context, p *applied, state string) {
 			s.hold(ctx, p, !isUp)
 		}
 	}
+	s.board.awaitBFD(p.Name, time.Now())
 	if p.enableBy.IsZero() || state != bfdUp && time.Now().Before(p.enableBy) {
 		return
 	}

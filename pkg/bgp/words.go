@@ -8,6 +8,12 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 )
 
+// isError tells whether a change of state has a reason that somebody should read. GoBGP gives none that it has a name for
+// when a session makes progress, such as to OpenConfirm, or is to end with the server.
+func isError(reason api.PeerState_DisconnectReason) bool {
+	return reason != api.PeerState_DISCONNECT_REASON_UNSPECIFIED && reason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED
+}
+
 // endInWords says why a session ended, for the person who reads the status.
 func endInWords(reason api.PeerState_DisconnectReason, message string) string {
 	switch reason {
