@@ -44,6 +44,7 @@ func failing(t *testing.T, c *cloud, web addresses) {
 		x.end(t)
 	}
 
+	lost := c.watchLoss(t, addrs[0])
 	pod.Process().Kill()
 	for _, node := range c.Nodes() {
 		c.awaitFailing(t, node, addrs, "connection refused")
@@ -52,9 +53,33 @@ func failing(t *testing.T, c *cloud, web addresses) {
 		c.awaitWarning(t, "checked", "HealthCheckFailsEverywhere", addr.String(), "connection refused")
 	}
 	c.awaitHops(t, addrs, c.Nodes()...)
+	lost()
 	c.deleteService(t, "checked")
 	c.awaitHops(t, addrs)
 	must(t, c.DeletePod(ctx, pod))
+}
+
+// watchLoss returns a function that fails the test if a router has been without any route to an IPv4 address since. The
+// verdicts of the nodes do not change at the same moment: single hops may go and come back.
+func (c *cloud) watchLoss(t *testing.T, addr netip.Addr) (lost func()) {
+	t.Helper()
+	watches := map[string]*lab.RouteWatch{}
+	for _, r := range c.routers {
+		watch, err := c.WatchRoutes(r.host)
+		must(t, err)
+		t.Cleanup(watch.Stop)
+		watches[r.peer] = watch
+	}
+	return func() {
+		t.Helper()
+		for peer, watch := range watches {
+			changes, err := watch.Changes(netip.PrefixFrom(addr, addr.BitLen()))
+			must(t, err)
+			if slices.ContainsFunc(changes, func(change lab.RouteChange) bool { return change.Gone }) {
+				t.Errorf("%s was without a route to %s: %+v", peer, addr, changes)
+			}
+		}
+	}
 }
 
 // checked asks for an HTTP health check that is quick to judge.
