@@ -47,12 +47,16 @@ func rules() []rule {
 		},
 		{
 			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health", "./pkg/access"},
-			never:    []string{"k8s.io/...", "sigs.k8s.io/...", "./pkg/api/..."}, except: []string{"k8s.io/klog/...", "sigs.k8s.io/knftables"},
+			never:    []string{"k8s.io/...", "sigs.k8s.io/...", "./pkg/api/..."}, except: []string{"k8s.io/klog/..."},
 			reason: "protocols know nothing of Kubernetes: they can be tested on a wire and used without a cluster",
 		},
 		{
 			packages: []string{"./pkg/l2", "./pkg/membership", "./pkg/bgp", "./pkg/health", "./pkg/access"}, never: []string{"./pkg/announcer/...", "./pkg/ownership"},
 			reason: "protocols do what they are told: they do not know who decides",
+		},
+		{
+			packages: []string{"./pkg/l2", "./pkg/health", "./pkg/access"}, never: []string{"os/exec"},
+			reason: "the announcer's image holds no other program to run: the kernel is spoken to by its own interfaces",
 		},
 		{
 			packages: []string{"./pkg/announcer", "./cmd/fairlead-announcer"},
@@ -67,7 +71,7 @@ func rules() []rule {
 			packages: []string{"./pkg/controller", "./pkg/loadbalancer", "./provider"},
 			never: []string{
 				"github.com/mdlayher/...", "github.com/hashicorp/memberlist", "github.com/vishvananda/...", "github.com/osrg/...",
-				"sigs.k8s.io/knftables",
+				"github.com/google/nftables/...",
 				"./pkg/l2", "./pkg/bgp", "./pkg/membership", "./pkg/health", "./pkg/access", "./pkg/announcer/...",
 			},
 			reason: "the controller speaks to the API server only; what is on the wire is the announcers'",

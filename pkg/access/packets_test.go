@@ -32,14 +32,8 @@ type wire struct {
 // newWire makes both. In the node, rules of nftables translate as kube-proxy's do, and servers answer on port 8080.
 func newWire(t *testing.T) *wire {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes network namespaces")
-	}
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("needs nft")
-	}
-	w := &wire{t: t}
-	w.client, w.node = w.namespace(), w.namespace()
+	w := lone(t)
+	w.client = w.namespace()
 	w.in(w.client, func() {
 		link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(w.node))}
 		if err := netlink.LinkAdd(link); err != nil {
@@ -61,6 +55,20 @@ func newWire(t *testing.T) *wire {
 			}
 		}'`)
 	w.serve()
+	return w
+}
+
+// lone is a node that nothing is connected to.
+func lone(t *testing.T) *wire {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it makes network namespaces")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft, to look at what was written")
+	}
+	w := &wire{t: t}
+	w.node = w.namespace()
 	return w
 }
 
@@ -357,7 +365,10 @@ func TestRefusedPacketsAreCounted(t *testing.T) {
 func TestFlushedTablesAreNoticed(t *testing.T) {
 	w, table := newWire(t), New()
 	entries := []Entry{entry80(service4, prefixes(good4+"/32"), nil), entry80(service6, prefixes(good6+"/128"), prefixes(bad6+"/128"))}
-	for _, flush := range []string{"nft delete table inet fairlead", "nft flush table inet fairlead", "nft flush chain inet fairlead prerouting"} {
+	for _, flush := range []string{
+		"nft delete table inet fairlead", "nft flush table inet fairlead", "nft flush chain inet fairlead prerouting",
+		"nft flush map inet fairlead services4",
+	} {
 		w.apply(table, entries...)
 		for _, want := range []bool{true, false} {
 			w.in(w.node, func() {
