@@ -54,6 +54,27 @@ func (w *world) set(target netip.AddrPort, err error) {
 	w.down[target] = err
 }
 
+// slow makes the probes of a target take so long.
+func (w *world) slow(n int, takes time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.takes[at(n)] = takes
+}
+
+// count returns how many probes of a target have begun.
+func (w *world) count(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.starts[at(n)])
+}
+
+// peak returns how many probes were under way at a time, at most.
+func (w *world) peak() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
+}
+
 // monitor runs a monitor in the bubble until the test ends.
 func (w *world) monitor(t *testing.T, inFlight int) *Monitor[string] {
 	m := New(Config[string]{
@@ -142,9 +163,9 @@ func TestMonitorTakesSettingsAgain(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		m.Remove("a")
 		w.took()
-		before := len(w.starts[at(1)])
+		before := w.count(1)
 		time.Sleep(time.Minute)
-		if after := len(w.starts[at(1)]); after != before || m.Len() != 0 || m.Verdict("a").State != Unknown {
+		if after := w.count(1); after != before || m.Len() != 0 || m.Verdict("a").State != Unknown {
 			t.Errorf("%d probes after the target was removed", after-before)
 		}
 	})
@@ -154,14 +175,14 @@ func TestMonitorTakesSettingsAgain(t *testing.T) {
 func TestMonitorForgetsAResultTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.takes[at(1)] = 4 * time.Second
+		w.slow(1, 4*time.Second)
 		m := w.monitor(t, 0)
 		m.Set("a", checkOf(1))
 		time.Sleep(2500 * time.Millisecond)
 		m.Remove("a")
 		time.Sleep(10 * time.Second)
-		if changed := w.took(); len(changed) != 0 || len(w.starts[at(1)]) != 1 {
-			t.Errorf("changed %v after %d probes", changed, len(w.starts[at(1)]))
+		if changed := w.took(); len(changed) != 0 || w.count(1) != 1 {
+			t.Errorf("changed %v after %d probes", changed, w.count(1))
 		}
 	})
 }
@@ -207,16 +228,16 @@ func TestMonitorBoundsWhatIsUnderWay(t *testing.T) {
 		w := newWorld()
 		m := w.monitor(t, 10)
 		for i := range 100 {
-			w.takes[at(i)] = time.Second
+			w.slow(i, time.Second)
 			m.Set(at(i).String(), checkOf(i))
 		}
 		time.Sleep(time.Minute)
-		if w.most != 10 {
-			t.Errorf("%d probes under way at a time, want 10", w.most)
+		if w.peak() != 10 {
+			t.Errorf("%d probes under way at a time, want 10", w.peak())
 		}
 		// 10 at a time and 1 s each: 600 in a minute, which all targets share.
 		for i := range 100 {
-			if n := len(w.starts[at(i)]); n < 4 || n > 8 {
+			if n := w.count(i); n < 4 || n > 8 {
 				t.Errorf("target %d was probed %d times, want about 6", i, n)
 			}
 		}
@@ -227,12 +248,12 @@ func TestMonitorBoundsWhatIsUnderWay(t *testing.T) {
 func TestMonitorDoesNotOverlapProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.takes[at(1)] = 5 * time.Second
+		w.slow(1, 5*time.Second)
 		m := w.monitor(t, 0)
 		m.Set("a", checkOf(1))
 		time.Sleep(52 * time.Second)
-		if n := len(w.starts[at(1)]); w.most != 1 || n != 10 && n != 11 {
-			t.Errorf("%d probes in 52 s of 5 s each, %d at a time", n, w.most)
+		if n := w.count(1); w.peak() != 1 || n != 10 && n != 11 {
+			t.Errorf("%d probes in 52 s of 5 s each, %d at a time", n, w.peak())
 		}
 	})
 }

@@ -50,14 +50,23 @@ const (
 
 func split(text string) []string { return strings.Split(text, "|") }
 
-func rowValues() map[string]values {
-	flag := values{split(flags), split(noFlags)}
-	free := values{accepts: []string{"x", "anything at all"}}
-	within := func(least, below, most, above string) values {
-		return values{[]string{least, most, " " + least + " "}, []string{below, above, "1s", "1.5", "+2", "02", "x"}}
-	}
-	orUnset := func(v values, unset ...string) values { v.accepts = append(v.accepts, unset...); return v }
-	own := map[string]values{
+// flag takes what switches a setting on or off.
+func flag() values { return values{split(flags), split(noFlags)} }
+
+// free takes anything.
+func free() values { return values{accepts: []string{"x", "anything at all"}} }
+
+// within takes whole numbers between two.
+func within(least, below, most, above string) values {
+	return values{[]string{least, most, " " + least + " "}, []string{below, above, "1s", "1.5", "+2", "02", "x"}}
+}
+
+// orUnset takes more.
+func orUnset(v values, unset ...string) values { v.accepts = append(v.accepts, unset...); return v }
+
+// ownValues are those of the rows under fairlead.dev/.
+func ownValues() map[string]values {
+	return map[string]values{
 		"address-pool":         {split("office|a, b"), split("a,,b|A b|,")},
 		"addresses":            {split("10.0.0.1|10.0.0.1, fd00::1|fd00::1"), split("10.0.0|::ffff:1.2.3.4|10.0.0.1,10.0.0.2|fe80::1%eth0|0.0.0.0/0")},
 		"address-range":        {split("10.0.0.0/24|10.0.0.5-10.0.0.9|fd00::/64"), split("10.0.0.9-10.0.0.1|10.0.0.7/24|x")},
@@ -69,7 +78,7 @@ func rowValues() map[string]values {
 		"id":                   {split("static-web|a.b_c"), split("UP|-a|a b|" + strings.Repeat("x", 64))},
 		"display-name":         {split("Web shop|x"), []string{strings.Repeat("x", 254)}},
 		"tags":                 {split("a=b,c=d|a|a=b=c"), split("=b|a=1,a=2|a,,b")},
-		"delete-protection":    flag, "preserve-on-delete": flag, "leave-on-cordon": flag, "health-check": flag,
+		"delete-protection":    flag(), "preserve-on-delete": flag(), "leave-on-cordon": flag(), "health-check": flag(),
 		"announce":                         {split("l2|BGP|both"), split("arp|ospf")},
 		"interfaces":                       {split("eth0|eth*,bond1"), split("[|eth0,eth0|a,,b")},
 		"nodes":                            {split("edge=true|zone in (a,b),!old|rack"), split("=|a=b=c|zone in a")},
@@ -96,7 +105,11 @@ func rowValues() map[string]values {
 		"health-check-healthy-threshold":   within("1", "0", "10", "11"),
 		"health-check-unhealthy-threshold": within("1", "0", "10", "11"),
 	}
-	ali := map[string]values{
+}
+
+// cloudValues are those of the public cloud's rows.
+func cloudValues() map[string]values {
+	return map[string]values{
 		"acl-status": {split("off|OFF"), split(noFlags + "|on")}, // on needs the other two
 		"acl-id":     {split("office|a,b"), split("a,,b")}, "acl-type": {split("white|Black"), split("grey")},
 		"id":            {split("static-web|10.0.0.9"), split("UP|a b")},
@@ -104,33 +117,33 @@ func rowValues() map[string]values {
 		"zone-maps":     {split("a:office|a:office,b:lab|a:office:10.0.0.1"), split("a|:office|a:A|a:office:x|a:b:c:d:e")},
 		"master-zoneid": {split("a"), split("a b")}, "slave-zoneid": {split("a"), split("a b")},
 		"preserve-lb-on-delete":    {accepts: split("on|true|x|off|false")},
-		"connection-drain":         flag,
+		"connection-drain":         flag(),
 		"connection-drain-timeout": orUnset(within("10", "9", "900", "901"), "0"),
 		"type":                     {accepts: split("clb|nlb|alb")}, "force-override-listeners": {accepts: split("true|false|x")},
-		"network-type": free, "cross-zone-enabled": flag, "resource-group-id": free, "region": free,
+		"network-type": free(), "cross-zone-enabled": flag(), "resource-group-id": free(), "region": free(),
 		"modification-protection": {split("ConsoleProtection|nonprotection"), split("on")},
-		"external-ip-type":        free, "spec": free, "charge-type": {split("paybytraffic|paybybandwidth"), split("free")},
+		"external-ip-type":        free(), "spec": free(), "charge-type": {split("paybytraffic|paybybandwidth"), split("free")},
 		"instance-charge-type": {split("PayBySpec|paybyclcu"), split("free")},
-		"bandwidth":            orUnset(within("1", "0", "5120", "5121"), "-1"), "bandwidth-package-id": free,
-		"security-group-ids": free, "tunnel-type": {accepts: split("x|")},
+		"bandwidth":            orUnset(within("1", "0", "5120", "5121"), "-1"), "bandwidth-package-id": free(),
+		"security-group-ids": free(), "tunnel-type": {accepts: split("x|")},
 		"scheduler":           {split("rr|WRR|wlc|sch|tch|qch"), split("random")},
 		"persistence-timeout": within("0", "-1", "3600", "3601"),
 		"established-timeout": orUnset(within("10", "9", "900", "901"), "0"),
 		"idle-timeout":        orUnset(within("1", "-1", "900", "901"), "0"), "request-timeout": orUnset(within("1", "-1", "180", "181"), "0"),
 		"cps":            within("0", "-1", "1000000", "1000001"),
 		"proxy-protocol": {split("off|OFF"), split("on|true")}, "sticky-session": {split("off|OFF"), split("on|true")},
-		"ppv2-pvl-ep-id-enabled": flag, "ppv2-pvl-eps-id-enabled": flag, "ppv2-pvl-vpc-id-enabled": flag,
+		"ppv2-pvl-ep-id-enabled": flag(), "ppv2-pvl-eps-id-enabled": flag(), "ppv2-pvl-vpc-id-enabled": flag(),
 		"listener-port-range": {refuses: split("1000-2000:80|2000-1000:80|80-80:80|10:80|1-2:80:x")},
-		"cert-id":             {refuses: split("123|x")}, "additional-cert-ids": free, "domain-extensions": free,
+		"cert-id":             {refuses: split("123|x")}, "additional-cert-ids": free(), "domain-extensions": free(),
 		"tls-cipher-policy": {split("tls_cipher_policy_1_2|TLS_CIPHER_POLICY_1_0"), split("strict")},
-		"http2-enabled":     flag, "cacert": flag, "cacert-id": free, "alpn": flag,
+		"http2-enabled":     flag(), "cacert": flag(), "cacert-id": free(), "alpn": flag(),
 		"alpn-policy":         {split("HTTP1Only|http2optional"), split("HTTP3")},
 		"forward-port":        {refuses: split("80:443|80|80:https")},
 		"sticky-session-type": {split("insert|server"), split("x")}, "cookie-timeout": within("1", "0", "86400", "86401"),
 		"cookie":              {split("a_B-9"), []string{"a b", strings.Repeat("x", 201)}},
-		"xforwardedfor-proto": flag, "xforwardedfor-slbport": flag, "xforwardedfor-clientsrcport": flag,
+		"xforwardedfor-proto": flag(), "xforwardedfor-slbport": flag(), "xforwardedfor-clientsrcport": flag(),
 		"health-check-http-version": {split("HTTP1.0|http1.1"), split("HTTP2")},
-		"health-check-flag":         flag, "health-check-switch": flag,
+		"health-check-flag":         flag(), "health-check-switch": flag(),
 		"health-check-type":            {split("tcp|http|UDP"), split("grpc|https")},
 		"health-check-connect-port":    {split("80|0|-520|30080|8080|9"), split("65536|x|-1")},
 		"health-check-httpcode":        {split("http_2xx|http_2xx,HTTP_3xx"), split("200|http_6xx|2xx")},
@@ -140,26 +153,29 @@ func rowValues() map[string]values {
 		"healthy-threshold":            orUnset(within("2", "1", "10", "11"), "0"),
 		"unhealthy-threshold":          orUnset(within("2", "1", "10", "11"), "0"),
 		"backend-label":                {split("role=edge|role=edge, rack=3|empty="), split("a|a=1=2|k!=v|a=1,a=2|=v")},
-		"preserve-client-ip":           flag,
+		"preserve-client-ip":           flag(),
 		"backend-ip-version":           {split("ipv4|IPv6|dualstack"), split("x")},
 		"vgroup-port":                  {refuses: split("vsp-1:443")}, "weight": within("0", "-1", "100", "101"),
-		"default-weight": within("0", "-1", "100", "101"), "ignore-weight-update": flag,
+		"default-weight": within("0", "-1", "100", "101"), "ignore-weight-update": flag(),
 		"server-group-type": {split("Ip|instance"), split("x")}, "graceful-shutdown": {split("true|false"), split("x")},
 	}
+}
+
+func rowValues() map[string]values {
 	all := map[string]values{
 		"service.beta.kubernetes.io/backend-type":                    {accepts: split("ecs|eni|x")},
-		"service.beta.kubernetes.io/class":                           free,
-		"service.beta.kubernetes.io/alibaba-cloud-private-zone-name": free,
+		"service.beta.kubernetes.io/class":                           free(),
+		"service.beta.kubernetes.io/alibaba-cloud-private-zone-name": free(),
 		"metallb.io/allow-shared-ip":                                 {split("a b|key"), []string{strings.Repeat("x", 254)}},
-		"metallb.io/ip-allocated-from-pool":                          free,
+		"metallb.io/ip-allocated-from-pool":                          free(),
 	}
 	for _, name := range split("loadbalancerHostname|vipHost|requestedIP|hwaddr|egress|flush-conntrack") {
-		all["kube-vip.io/"+name] = free
+		all["kube-vip.io/"+name] = free()
 	}
-	for name, v := range own {
+	for name, v := range ownValues() {
 		all[settings.Prefix+name] = v
 	}
-	for name, v := range ali {
+	for name, v := range cloudValues() {
 		all[aliPrefix+name] = v
 	}
 	return all
