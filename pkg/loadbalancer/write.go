@@ -220,10 +220,25 @@ func (r *Reconciler) releaseDelay(name string) time.Duration {
 }
 
 // EndReservation deletes a VirtualIP that was kept for a Service, unless somebody has claimed it meanwhile. The caller has
-// seen that the status of the Service does not show the address.
+// seen that the status of the Service does not show the address. A status that an announcer writes in between changes
+// nothing about that.
 func (r *Reconciler) EndReservation(ctx context.Context, vip *v1alpha1.VirtualIP) error {
-	if err := r.remove(ctx, vip); !apierrors.IsConflict(err) {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		err := r.remove(ctx, vip)
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		newer, gerr := r.learn(ctx, vip.Name)
+		if apierrors.IsNotFound(gerr) {
+			return nil
+		}
+		if gerr != nil {
+			return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, gerr)
+		}
+		if newer.UID != vip.UID || newer.Generation != vip.Generation {
+			return nil // claimed again, or edited: the event of that change leads here again
+		}
+		vip = newer
 		return err
-	}
-	return nil
+	})
 }
