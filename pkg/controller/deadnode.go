@@ -93,7 +93,7 @@ func (c *Controller) bury(ctx context.Context, known *deaths) {
 		if err != nil {
 			logger.Error(err, "marking pods of a dead node", "node", node)
 		}
-		c.nodeEvent(node, corev1.EventTypeWarning, "NodeUnreachable", fmt.Sprintf(
+		c.nodeEvent(node, corev1.EventTypeWarning, reasonNodeUnreachable, fmt.Sprintf(
 			"a majority of announcers has lost the node: %d pods behind LoadBalancer Services are marked not ready", marked))
 	}
 }
