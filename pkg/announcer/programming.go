@@ -6,6 +6,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watched[addr]
-	if w != nil && equalPorts(w.ports, ports) && (w.mine || !mine) {
+	if w != nil && slices.Equal(w.ports, ports) && (w.mine || !mine) {
 		return
 	}
 	if w == nil {
@@ -135,18 +136,6 @@ func portsToCheck(services []v1alpha1.ServiceClaim) []portOf {
 		}
 	}
 	return out
-}
-
-func equalPorts(a, b []portOf) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func (c *programChecker) forget(addr netip.Addr) {
