@@ -17,24 +17,14 @@ func (p *plugin) nodesCommand() *cobra.Command {
 		Use:   "nodes",
 		Short: "Show what each node lacks, and what to do about it",
 		Args:  cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			c, err := p.connect()
-			if err != nil {
-				return err
-			}
-			cluster, err := c.read(command.Context())
-			if err != nil {
-				return err
-			}
+		RunE: p.answering(func(cluster *diagnosis.Cluster, _ string, _ []string) (answer, error) {
 			nodes := diagnosis.NodesOf(cluster)
-			if err := p.show(nodes, func(w io.Writer) { p.showNodes(w, nodes) }); err != nil {
-				return err
-			}
-			if slices.ContainsFunc(nodes, func(node diagnosis.Node) bool { return len(node.Problems) > 0 }) {
-				return errProblem
-			}
-			return nil
-		},
+			return answer{
+				value:   nodes,
+				table:   func(w io.Writer) { p.showNodes(w, nodes) },
+				problem: slices.ContainsFunc(nodes, func(node diagnosis.Node) bool { return len(node.Problems) > 0 }),
+			}, nil
+		}),
 	})
 }
 

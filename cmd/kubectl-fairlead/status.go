@@ -17,24 +17,14 @@ func (p *plugin) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show pools, announcers, BGP sessions, and what is wrong",
 		Args:  cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error {
-			c, err := p.connect()
-			if err != nil {
-				return err
-			}
-			cluster, err := c.read(command.Context())
-			if err != nil {
-				return err
-			}
+		RunE: p.answering(func(cluster *diagnosis.Cluster, _ string, _ []string) (answer, error) {
 			overview := diagnosis.Survey(cluster)
-			if err := p.show(overview, func(w io.Writer) { showOverview(w, overview) }); err != nil {
-				return err
-			}
-			if len(overview.Problems) > 0 {
-				return errProblem
-			}
-			return nil
-		},
+			return answer{
+				value:   overview,
+				table:   func(w io.Writer) { showOverview(w, overview) },
+				problem: len(overview.Problems) > 0,
+			}, nil
+		}),
 	})
 }
 

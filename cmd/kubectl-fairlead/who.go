@@ -23,27 +23,10 @@ func (p *plugin) whoCommand() *cobra.Command {
 			"from it, the conditions, and the last events. A Service is given as NAME, with the namespace of -n, or NAMESPACE/NAME.",
 		Example: "  kubectl fairlead who web\n  kubectl fairlead why 192.0.2.100 -o wide",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, args []string) error {
-			c, err := p.connect()
-			if err != nil {
-				return err
-			}
-			cluster, err := c.read(command.Context())
-			if err != nil {
-				return err
-			}
-			answer, err := diagnosis.Who(cluster, args[0], c.namespace)
-			if err != nil {
-				return err
-			}
-			if err := p.show(answer, func(w io.Writer) { p.showAnswer(w, answer) }); err != nil {
-				return err
-			}
-			if !answer.OK() {
-				return errProblem
-			}
-			return nil
-		},
+		RunE: p.answering(func(cluster *diagnosis.Cluster, namespace string, args []string) (answer, error) {
+			found, err := diagnosis.Who(cluster, args[0], namespace)
+			return answer{value: found, table: func(w io.Writer) { p.showAnswer(w, found) }, problem: !found.OK()}, err
+		}),
 	})
 }
 
