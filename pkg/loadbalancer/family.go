@@ -26,17 +26,7 @@ func families(service *corev1.Service, want settings.Settings) []ipam.Family {
 	if len(want.Families) > 0 {
 		return want.Families
 	}
-	var all []ipam.Family
-	for _, family := range service.Spec.IPFamilies {
-		if family == corev1.IPv6Protocol {
-			all = append(all, ipam.IPv6)
-		} else {
-			all = append(all, ipam.IPv4)
-		}
-	}
-	if len(all) == 0 {
-		all = []ipam.Family{ipam.IPv4}
-	}
+	all := settings.SpecFamilies(service)
 	if policy(service) == corev1.IPFamilyPolicySingleStack {
 		all = all[:1]
 	}

@@ -116,17 +116,7 @@ func (d *draft) finishFamilies() {
 	case "dualstack":
 		want = []ipam.Family{ipam.IPv4, ipam.IPv6}
 	}
-	var have []ipam.Family
-	for _, family := range d.service.Spec.IPFamilies {
-		if family == corev1.IPv6Protocol {
-			have = append(have, ipam.IPv6)
-		} else {
-			have = append(have, ipam.IPv4)
-		}
-	}
-	if len(have) == 0 {
-		have = []ipam.Family{ipam.IPv4}
-	}
+	have := SpecFamilies(d.service)
 	for _, family := range want {
 		if !slices.Contains(have, family) {
 			d.wrong("ip-version", d.ipVersion, "spec.ipFamilies is %v: expected %s in it", d.service.Spec.IPFamilies, family)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
@@ -53,6 +55,20 @@ type Settings struct {
 
 // ErrInvalid is what every error of Parse wraps.
 var ErrInvalid = errors.New("invalid settings")
+
+// SpecFamilies returns the IP families of a Service's spec, in their order: IPv4 where the API server has not filled them in.
+func SpecFamilies(service *corev1.Service) []ipam.Family {
+	if len(service.Spec.IPFamilies) == 0 {
+		return []ipam.Family{ipam.IPv4}
+	}
+	all := make([]ipam.Family, len(service.Spec.IPFamilies))
+	for i, family := range service.Spec.IPFamilies {
+		if all[i] = ipam.IPv4; family == corev1.IPv6Protocol {
+			all[i] = ipam.IPv6
+		}
+	}
+	return all
+}
 
 // PoolsOf returns the pools to take an address of a family from.
 func (s *Settings) PoolsOf(family ipam.Family) []string {
