@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +17,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/bgp"
 	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 	"github.com/fairlead-io/fairlead/pkg/l2"
+	"github.com/fairlead-io/fairlead/pkg/leaving"
 )
 
 // Defaults that the API documents.
@@ -84,15 +84,9 @@ func leaves(node nodeFacts, vips []*v1alpha1.VirtualIP) bool {
 	})
 }
 
-// excluded tells whether the node's label keeps it from announcing the address. As the service controller reads it,
-// "false" is included, and anything else excluded.
+// excluded tells whether the node's label keeps it from announcing an address with these rules.
 func excluded(node nodeFacts, rules *v1alpha1.NodeRules) bool {
-	value, ok := node.labels[corev1.LabelNodeExcludeBalancers]
-	if !ok || rules != nil && rules.IgnoreExcludeLabel {
-		return false
-	}
-	yes, err := strconv.ParseBool(value)
-	return err != nil || yes
+	return leaving.Excluded(node.labels) && (rules == nil || !rules.IgnoreExcludeLabel)
 }
 
 // routerID is the node's IPv4 address; without one, a number made of the name (RFC 6286 asks only that it be unique).

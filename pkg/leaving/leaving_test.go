@@ -34,3 +34,14 @@ func TestSign(t *testing.T) {
 		})
 	}
 }
+
+func TestExcluded(t *testing.T) {
+	if Excluded(map[string]string{"zone": "a"}) {
+		t.Error("excluded without the label")
+	}
+	for value, want := range map[string]bool{"": true, "true": true, "1": true, "yes": true, "false": false, "0": false, "False": false} {
+		if got := Excluded(map[string]string{corev1.LabelNodeExcludeBalancers: value}); got != want {
+			t.Errorf("label %q: excluded %t, want %t", value, got, want)
+		}
+	}
+}

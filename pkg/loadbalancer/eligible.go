@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,20 +61,10 @@ func hindrance(node *corev1.Node, rules NodeRules) string {
 		return sign
 	case rules.LeaveOnCordon && node.Spec.Unschedulable:
 		return whyCordoned
-	case !rules.IgnoreExcludeLabel && isExcluded(node):
+	case !rules.IgnoreExcludeLabel && leaving.Excluded(node.Labels):
 		return whyExcluded
 	}
 	return ""
-}
-
-// isExcluded reads the label as the service controller does: "false" is included, and anything else excluded.
-func isExcluded(node *corev1.Node) bool {
-	value, ok := node.Labels[corev1.LabelNodeExcludeBalancers]
-	if !ok {
-		return false
-	}
-	excluded, err := strconv.ParseBool(value)
-	return err != nil || excluded
 }
 
 // mayAnnounce tells whether a node may announce at all.
