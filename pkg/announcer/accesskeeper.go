@@ -16,6 +16,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/access"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -32,7 +33,7 @@ type accessKeeper struct {
 	table   *access.Table
 	vips    func() []*v1alpha1.VirtualIP
 	changed func()
-	wake    chan struct{}
+	wake    wake.Signal
 
 	mu      sync.Mutex
 	known   map[string]bool // names of the VirtualIPs that the rules were last made for
@@ -43,17 +44,12 @@ type accessKeeper struct {
 
 func newAccessKeeper(vips func() []*v1alpha1.VirtualIP, changed func()) *accessKeeper {
 	return &accessKeeper{
-		table: access.New(), vips: vips, changed: changed, wake: make(chan struct{}, 1), covered: map[string]bool{},
+		table: access.New(), vips: vips, changed: changed, wake: wake.New(), covered: map[string]bool{},
 	}
 }
 
 // poke has the rules looked at again.
-func (k *accessKeeper) poke() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
+func (k *accessKeeper) poke() { k.wake.Poke() }
 
 // ready tells whether the rules of a VirtualIP are in place, or why they cannot be. A change to them is not waited for: it
 // follows in a moment, and an address that everybody could reach until now need not be withdrawn for it.

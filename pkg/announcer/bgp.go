@@ -21,6 +21,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/bgp"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -48,7 +49,7 @@ type bgpAgent struct {
 	gate    *bgpGate
 	news    *sessionNews
 	routing *routeBoard
-	wake    chan struct{}
+	wake    wake.Signal
 
 	drainFrom time.Time
 	last      bgp.Desired
@@ -69,7 +70,7 @@ func (p *parts) newBGPAgent() (*bgpAgent, error) {
 			p.agent.events.record(about, kind, reason, text)
 		},
 		peers: factory.Fairlead().V1alpha1().BGPPeers().Informer(), hurry: func() { p.reporter.hurry() },
-		wake:  make(chan struct{}, 1),
+		wake:  wake.New(),
 		local: newLocalEndpoints(p.address.Addr()), vips: p.refusingVIPs, routing: p.routing,
 	}
 	var err error
@@ -100,12 +101,7 @@ func (p *parts) newBGPAgent() (*bgpAgent, error) {
 	return b, nil
 }
 
-func (b *bgpAgent) poke() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
+func (b *bgpAgent) poke() { b.wake.Poke() }
 
 // run works until ctx is done. What is announced stays; see stop.
 func (b *bgpAgent) run(ctx context.Context) {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // flusher has the kernel forget UDP flows to addresses that this node has just taken over: they may lead to endpoints of
@@ -20,11 +21,11 @@ type flusher struct {
 
 	mu   sync.Mutex
 	due  []netip.Addr
-	wake chan struct{}
+	wake wake.Signal
 }
 
 func newFlusher(flush func(addrs ...netip.Addr) (int, error)) *flusher {
-	return &flusher{flush: flush, wake: make(chan struct{}, 1)}
+	return &flusher{flush: flush, wake: wake.New()}
 }
 
 // takenOver notes an address, if any Service uses it for UDP.
@@ -35,10 +36,7 @@ func (f *flusher) takenOver(addr netip.Addr, services []v1alpha1.ServiceClaim) {
 	f.mu.Lock()
 	f.due = append(f.due, addr)
 	f.mu.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	f.wake.Poke()
 }
 
 func usesUDP(services []v1alpha1.ServiceClaim) bool {

@@ -2,18 +2,22 @@
 
 package announcer
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
+)
 
 // inbox collects what informers report until the loop takes it: names of VirtualIPs that changed, each once however
 // often, and whether anything else did. Nobody waits to put something in.
 type inbox struct {
 	mu   sync.Mutex
 	vips map[string]struct{}
-	wake chan struct{} // holds one token while there is something to take
+	wake wake.Signal // poked while there is something to take
 }
 
 func newInbox() *inbox {
-	return &inbox{vips: map[string]struct{}{}, wake: make(chan struct{}, 1)}
+	return &inbox{vips: map[string]struct{}{}, wake: wake.New()}
 }
 
 // vip notes that a VirtualIP appeared, changed or went.
@@ -25,12 +29,7 @@ func (b *inbox) vip(name string) {
 }
 
 // poke wakes the loop to look at announcers, node and links again.
-func (b *inbox) poke() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
+func (b *inbox) poke() { b.wake.Poke() }
 
 // take empties the inbox.
 func (b *inbox) take() map[string]struct{} {

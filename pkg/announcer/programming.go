@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -53,7 +54,7 @@ type programChecker struct {
 
 	mu      sync.Mutex
 	watched map[netip.Addr]*watched
-	wake    chan struct{}
+	wake    wake.Signal
 }
 
 type watched struct {
@@ -69,7 +70,7 @@ type watched struct {
 func newProgramChecker(look func(context.Context, netip.Addr, portOf) (bool, error), changed func([]netip.Addr)) *programChecker {
 	return &programChecker{
 		look: look, changed: changed, now: time.Now,
-		watched: map[netip.Addr]*watched{}, wake: make(chan struct{}, 1),
+		watched: map[netip.Addr]*watched{}, wake: wake.New(),
 	}
 }
 
@@ -101,7 +102,7 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 		at = at.Add(standbyLook/2 + rand.N(standbyLook))
 	}
 	w.ports, w.mine, w.good, w.due, w.pause = ports, mine, at, at, quickRecheck
-	c.poke()
+	c.wake.Poke()
 }
 
 // hurry has the addresses checked at once that have no verdict yet: this node may have to take them over.
@@ -114,14 +115,7 @@ func (c *programChecker) hurry() {
 			w.good, w.due = now, now
 		}
 	}
-	c.poke()
-}
-
-func (c *programChecker) poke() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wake.Poke()
 }
 
 // portsToCheck takes one port of each Service: kube-proxy programs those of one together. SCTP cannot be checked.
@@ -146,18 +140,10 @@ func (c *programChecker) forget(addr netip.Addr) {
 
 // run checks what is due until ctx is done.
 func (c *programChecker) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.wake:
-		case <-timer.C:
-		}
+	c.wake.Loop(ctx, func(ctx context.Context) time.Duration {
 		c.checkDue(ctx)
-		timer.Reset(c.untilDue())
-	}
+		return c.untilDue()
+	})
 }
 
 func (c *programChecker) untilDue() time.Duration {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -31,39 +33,25 @@ type relayWatch struct {
 	// port that is asked for; nobody needs to listen there.
 	port  uint16
 	count func(addresses int) // called with the number of addresses whose packets are handed on
-	wake  chan struct{}       // of capacity 1
+	wake  wake.Signal
 }
 
 func newRelayWatch(r relayer, port uint16, count func(int)) *relayWatch {
-	return &relayWatch{relay: r, dial: connect, port: port, count: count, wake: make(chan struct{}, 1)}
+	return &relayWatch{relay: r, dial: connect, port: port, count: count, wake: wake.New()}
 }
 
 // hurry has the nodes asked now; it may be called from any goroutine.
-func (w *relayWatch) hurry() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+func (w *relayWatch) hurry() { w.wake.Poke() }
 
 // run asks until ctx is done.
 func (w *relayWatch) run(ctx context.Context) {
 	failures := map[netip.Addr]int{}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-w.wake:
-		case <-timer.C:
-		}
-		pause := relayInterval
+	w.wake.Loop(ctx, func(ctx context.Context) time.Duration {
 		if w.round(ctx, failures) {
-			pause = relayDoubt
+			return relayDoubt
 		}
-		timer.Reset(pause)
-	}
+		return relayInterval
+	})
 }
 
 // round asks each node once; doubt says that one has not answered and is to be asked again soon.

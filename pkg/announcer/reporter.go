@@ -18,6 +18,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -41,37 +42,24 @@ type reporter struct {
 	exists  func() bool                     // whether informers see the object, or do not know yet
 	current func() v1alpha1.AnnouncerStatus // without lastTransitionTime
 	last    *v1alpha1.Announcer             // as last read or written; nil if not known
-	urgent  chan struct{}                   // holds a token when something must be told at once
+	urgent  wake.Signal                     // something must be told at once
 }
 
 // hurry has the object written now; it may be called from any goroutine.
-func (r *reporter) hurry() {
-	select {
-	case r.urgent <- struct{}{}:
-	default: // it is about to be
-	}
-}
+func (r *reporter) hurry() { r.urgent.Poke() }
 
 // errNoNode: the object must belong to the Node, whose UID is not known.
 var errNoNode = errors.New("the Node has not been read yet")
 
 // run writes the object when it is not what it should be, until ctx is done.
 func (r *reporter) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		case <-r.urgent:
-		}
+	r.urgent.Loop(ctx, func(ctx context.Context) time.Duration {
 		if err := r.report(ctx, r.current()); err != nil && ctx.Err() == nil {
 			r.last = nil
 			klog.FromContext(ctx).Info("Announcer object not written, trying again", "err", err)
 		}
-		timer.Reset(reportInterval)
-	}
+		return reportInterval
+	})
 }
 
 // stop says that the agent has ended.

@@ -24,6 +24,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/l2/conntrack"
 	"github.com/fairlead-io/fairlead/pkg/membership"
 	"github.com/fairlead-io/fairlead/pkg/ownership"
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // Config of an agent. NodeName and GossipKeyFile are required.
@@ -218,7 +219,7 @@ func (p *parts) assemble(life context.Context) {
 		self: self, client: api.Announcers(), current: p.announcerStatus,
 		nodeUID: func() types.UID { return p.objects.node().uid },
 		exists:  func() bool { return !p.objects.synced() || p.objects.announcer(self) != nil },
-		urgent:  make(chan struct{}, 1),
+		urgent:  wake.New(),
 	}
 	p.agent.hosts = newHostWatch(p.reporter.hurry)
 	if p.agent.relay = openRelay(life, p.cfg.KeepConnections); p.agent.relay != nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 const (
@@ -55,7 +57,7 @@ type Verdict struct {
 type Monitor[K comparable] struct {
 	cfg   Config[K]
 	tasks sync.WaitGroup
-	wake  chan struct{}
+	wake  wake.Signal
 
 	mu       sync.Mutex
 	targets  map[K]*target[K]
@@ -83,7 +85,7 @@ func New[K comparable](cfg Config[K]) *Monitor[K] {
 	if cfg.Probe == nil {
 		cfg.Probe = Probe
 	}
-	return &Monitor[K]{cfg: cfg, wake: make(chan struct{}, 1), targets: map[K]*target[K]{}}
+	return &Monitor[K]{cfg: cfg, wake: wake.New(), targets: map[K]*target[K]{}}
 }
 
 // Set has a target checked from now on. One that is checked in the same way already goes on as it was; one whose check is
@@ -101,7 +103,7 @@ func (m *Monitor[K]) Set(key K, c Check) {
 	t := &target[K]{key: key, check: c, due: time.Now().Add(rand.N(max(c.Interval, 1))), at: -1}
 	m.targets[key] = t
 	m.queue.push(t)
-	m.poke()
+	m.wake.Poke()
 }
 
 // Remove ends the checks of a target.
@@ -136,28 +138,13 @@ func (m *Monitor[K]) Len() int {
 	return len(m.targets)
 }
 
-func (m *Monitor[K]) poke() {
-	select {
-	case m.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Run probes until ctx is done, and returns when no probe is under way any more.
 func (m *Monitor[K]) Run(ctx context.Context) {
 	defer m.tasks.Wait()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.wake:
-		case <-timer.C:
-		}
+	m.wake.Loop(ctx, func(ctx context.Context) time.Duration {
 		m.report()
-		timer.Reset(m.start(ctx))
-	}
+		return m.start(ctx)
+	})
 }
 
 // report hands over the keys whose verdict has changed.
@@ -194,7 +181,7 @@ func (m *Monitor[K]) probe(ctx context.Context, t *target[K]) {
 	o := Observation{Type: t.check.Type, Passed: err == nil, Took: end.Sub(begin), Late: begin.Sub(t.due)}
 	m.mu.Lock()
 	if m.inFlight == m.cfg.InFlight {
-		m.poke()
+		m.wake.Poke()
 	}
 	m.inFlight--
 	if !t.dropped && ctx.Err() == nil {
@@ -220,7 +207,7 @@ func (m *Monitor[K]) take(t *target[K], err error, now time.Time) bool {
 		t.verdict.Reason = err.Error()
 	}
 	m.changed = append(m.changed, t.key)
-	m.poke()
+	m.wake.Poke()
 	return true
 }
 
@@ -237,7 +224,7 @@ func (m *Monitor[K]) again(t *target[K], begin, end time.Time) {
 	}
 	m.queue.push(t)
 	if t.at == 0 {
-		m.poke()
+		m.wake.Poke()
 	}
 }
 

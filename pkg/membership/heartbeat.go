@@ -226,8 +226,5 @@ func (m *Membership) probe(name string) {
 
 // notifyListChanged makes the detector look at the list of members again.
 func (m *Membership) notifyListChanged() {
-	select {
-	case m.listChanged <- struct{}{}:
-	default:
-	}
+	m.listChanged.Poke()
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // tcpTimeout bounds a push/pull or a large payload, from dialling to the last byte.
@@ -42,10 +44,10 @@ type Membership struct {
 	detector     *detector // belongs to beat
 	hearts       *heartbeats
 	acquainted   atomic.Int32
-	listChanged  chan struct{}
+	listChanged  wake.Signal
 	probeAnswers chan string
 
-	seedsChanged chan struct{}
+	seedsChanged wake.Signal
 	keysMu       sync.Mutex
 	leaveMu      sync.Mutex // memberlist must not be left once it is shut down
 	ctx          context.Context
@@ -65,7 +67,7 @@ func Join(ctx context.Context, cfg Config) (*Membership, error) {
 	m := &Membership{
 		cfg: cfg, boot: newBootID(), view: newView(cfg.NodeName),
 		inbox: newQueue[any](), outbox: newQueue[Event](), events: make(chan Event, 16),
-		seedsChanged: make(chan struct{}, 1), listChanged: make(chan struct{}, 1), probeAnswers: make(chan string),
+		seedsChanged: wake.New(), listChanged: wake.New(), probeAnswers: make(chan string),
 		detector: newDetector(cfg.NodeName, cfg.Tuning.HeartbeatInterval, cfg.Tuning.HeartbeatMisses),
 	}
 	m.ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))

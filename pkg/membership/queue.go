@@ -2,7 +2,11 @@
 
 package membership
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
+)
 
 // maxQueuedPayloads bounds the payload events that wait for a slow receiver.
 const maxQueuedPayloads = 16384
@@ -13,10 +17,10 @@ type queue[T any] struct {
 	mu        sync.Mutex
 	items     []T
 	droppable int
-	ready     chan struct{} // holds one token while items is not empty
+	ready     wake.Signal // poked while items is not empty
 }
 
-func newQueue[T any]() *queue[T] { return &queue[T]{ready: make(chan struct{}, 1)} }
+func newQueue[T any]() *queue[T] { return &queue[T]{ready: wake.New()} }
 
 // push appends an item; false means it was dropped.
 func (q *queue[T]) push(item T, droppable bool) bool {
@@ -29,10 +33,7 @@ func (q *queue[T]) push(item T, droppable bool) bool {
 		q.droppable++
 	}
 	q.items = append(q.items, item)
-	select {
-	case q.ready <- struct{}{}:
-	default:
-	}
+	q.ready.Poke()
 	return true
 }
 

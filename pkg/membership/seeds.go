@@ -26,10 +26,7 @@ func (m *Membership) SetSeeds(seeds []netip.AddrPort) {
 	m.mu.Lock()
 	m.seeds = slices.Compact(list)
 	m.mu.Unlock()
-	select {
-	case m.seedsChanged <- struct{}{}:
-	default:
-	}
+	m.seedsChanged.Poke()
 }
 
 // retry is when to try a seed again.
