@@ -30,6 +30,19 @@ func TestDependenciesAreExplained(t *testing.T) {
 	}
 }
 
+// TestFieldsAreExplained looks through docs/api.md, which is made from the comments of the API types.
+func TestFieldsAreExplained(t *testing.T) {
+	fields := regexp.MustCompile("(?m)^\\| `(\\S+)` \\| (.*?) \\| (.*) \\|$").FindAllStringSubmatch(string(read(t, "docs/api.md")), -1)
+	if len(fields) == 0 {
+		t.Fatal("found no field in docs/api.md: the expression is wrong")
+	}
+	for _, field := range fields {
+		if strings.TrimPrefix(field[3], "Required.") == "" || strings.HasPrefix(field[3], "One of") {
+			t.Errorf("docs/api.md says nothing of the field %s: its Go type has no comment", field[1])
+		}
+	}
+}
+
 // TestLinksResolve follows the links of all documents to files of the repository.
 func TestLinksResolve(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)

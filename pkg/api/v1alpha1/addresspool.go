@@ -224,10 +224,14 @@ type Community string
 
 // AggregationLength is a prefix length per family, in bits. Default 32 and 128: host routes.
 type AggregationLength struct {
+	// ipv4 is the length for IPv4 addresses, from 8 to 32.
+	//
 	// +optional
 	// +kubebuilder:validation:Minimum=8
 	// +kubebuilder:validation:Maximum=32
 	IPv4 *int32 `json:"ipv4,omitempty"`
+	// ipv6 is the length for IPv6 addresses, from 16 to 128.
+	//
 	// +optional
 	// +kubebuilder:validation:Minimum=16
 	// +kubebuilder:validation:Maximum=128
@@ -250,10 +254,16 @@ type AddressPoolStatus struct {
 // PoolCapacity counts addresses. They are strings because an IPv6 pool holds more than any JSON number can say: exact
 // up to 2^63, and the power of two, for example 2^64, beyond.
 type PoolCapacity struct {
+	// total is the number of addresses that the pool can hand out, assigned ones included.
+	//
 	// +optional
 	Total string `json:"total,omitempty"`
+	// assigned is the number of those that Services have.
+	//
 	// +optional
 	Assigned string `json:"assigned,omitempty"`
+	// free is the number of those that a Service could get now.
+	//
 	// +optional
 	Free string `json:"free,omitempty"`
 }

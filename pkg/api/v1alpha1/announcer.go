@@ -104,6 +104,8 @@ type HealthChecks struct {
 
 // FailedHealthCheck is an address that a node does not serve by the verdict of a health check.
 type FailedHealthCheck struct {
+	// address that is not served.
+	//
 	// +required
 	Address string `json:"address"`
 	// service whose check failed, as namespace/name.
@@ -119,6 +121,8 @@ type FailedHealthCheck struct {
 
 // NodeInterface is a network interface of the node.
 type NodeInterface struct {
+	// name of the interface.
+	//
 	// +required
 	Name string `json:"name"`
 	// mac is the hardware address; empty where there is none.

@@ -35,6 +35,8 @@ type BGPPeer struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.passwordKey) || has(self.passwordSecret)",message="passwordKey needs passwordSecret"
 // +kubebuilder:validation:XValidation:rule="!has(self.keepalive) || !has(self.holdTime) || duration(self.holdTime) == duration('0s') || duration(self.keepalive) < duration(self.holdTime)",message="keepalive must be shorter than holdTime"
 type BGPPeerSpec struct {
+	// peerAddress is the peer's address, the same for all nodes.
+	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address"
@@ -52,6 +54,8 @@ type BGPPeerSpec struct {
 	// +optional
 	PeerDiscovery PeerDiscovery `json:"peerDiscovery,omitempty"`
 
+	// peerASN is the peer's ASN.
+	//
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=4294967295
@@ -70,6 +74,8 @@ type BGPPeerSpec struct {
 	// +optional
 	LocalASNFrom *LocalASNSource `json:"localASNFrom,omitempty"`
 
+	// sourceAddress is the node's own address of the session. Default: what its routing table says.
+	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address"
@@ -196,8 +202,10 @@ type GracefulRestart struct {
 	LongLivedStaleTime *metav1.Duration `json:"longLivedStaleTime,omitempty"`
 }
 
-// BGPPeerStatus tells whether the peer can be used as it is written.
+// BGPPeerStatus is empty: each node tells of its own session in the status of its Announcer.
 type BGPPeerStatus struct {
+	// conditions are none so far.
+	//
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -136,10 +136,14 @@ type NodeRules struct {
 
 // ReservedFor names who gets a released address back, and until when.
 type ReservedFor struct {
+	// namespace of the Service.
+	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
+	// name of the Service.
+	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -162,20 +166,30 @@ type Sharing struct {
 
 // ServiceClaim is one Service's use of an address: what an announcer needs to know of it.
 type ServiceClaim struct {
+	// namespace of the Service.
+	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Namespace string `json:"namespace"`
+	// name of the Service.
+	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
+	// uid of the Service.
+	//
 	// +optional
 	UID types.UID `json:"uid,omitempty"`
+	// ports that the Service claims on the address; no other Service there may have them.
+	//
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=1024
 	Ports []ServicePort `json:"ports,omitempty"`
+	// externalTrafficPolicy of the Service: with Local, only nodes with a ready endpoint announce.
+	//
 	// +optional
 	// +kubebuilder:validation:Enum=Cluster;Local
 	ExternalTrafficPolicy corev1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
@@ -342,13 +356,19 @@ type AccessControl struct {
 
 // ServicePort is a port that a Service claims on its address.
 type ServicePort struct {
+	// protocol of the port.
+	//
 	// +required
 	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
 	Protocol corev1.Protocol `json:"protocol"`
+	// port at the address.
+	//
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port"`
+	// nodePort that leads to the same pods; 0 where the Service has none.
+	//
 	// +optional
 	NodePort int32 `json:"nodePort,omitempty"`
 }

@@ -9,7 +9,9 @@ package v1alpha1
 //
 // AggregationLength is a prefix length per family, in bits. Default 32 and 128: host routes.
 type AggregationLengthApplyConfiguration struct {
+	// ipv4 is the length for IPv4 addresses, from 8 to 32.
 	IPv4 *int32 `json:"ipv4,omitempty"`
+	// ipv6 is the length for IPv6 addresses, from 16 to 128.
 	IPv6 *int32 `json:"ipv6,omitempty"`
 }
 

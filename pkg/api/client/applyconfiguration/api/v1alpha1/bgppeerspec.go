@@ -15,19 +15,22 @@ import (
 //
 // BGPPeerSpec describes the sessions to one peer.
 type BGPPeerSpecApplyConfiguration struct {
+	// peerAddress is the peer's address, the same for all nodes.
 	PeerAddress *string `json:"peerAddress,omitempty"`
 	// peerInterface makes an unnumbered session over IPv6 link-local addresses (RFC 5549) on this interface.
 	PeerInterface *string `json:"peerInterface,omitempty"`
 	// peerDiscovery finds the peer's address on each node: DefaultGatewayIPv4 and DefaultGatewayIPv6 take the next hop of
 	// the node's default route of that family, and follow it when the route changes.
 	PeerDiscovery *apiv1alpha1.PeerDiscovery `json:"peerDiscovery,omitempty"`
-	PeerASN       *int64                     `json:"peerASN,omitempty"`
+	// peerASN is the peer's ASN.
+	PeerASN *int64 `json:"peerASN,omitempty"`
 	// localASN of the nodes towards this peer. Required unless localASNFrom is set.
 	LocalASN *int64 `json:"localASN,omitempty"`
 	// localASNFrom gives nodes an ASN of their own: that of the named annotation or label of the Node, and localASN where
 	// the Node has none.
-	LocalASNFrom  *LocalASNSourceApplyConfiguration `json:"localASNFrom,omitempty"`
-	SourceAddress *string                           `json:"sourceAddress,omitempty"`
+	LocalASNFrom *LocalASNSourceApplyConfiguration `json:"localASNFrom,omitempty"`
+	// sourceAddress is the node's own address of the session. Default: what its routing table says.
+	SourceAddress *string `json:"sourceAddress,omitempty"`
 	// port of the peer. Default 179.
 	Port *int32 `json:"port,omitempty"`
 	// holdTime of the session: 0s, or from 3s to 65535s (RFC 4271 section 4.2). Default 90s.

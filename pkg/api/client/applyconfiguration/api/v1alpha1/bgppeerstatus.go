@@ -11,8 +11,9 @@ import (
 // BGPPeerStatusApplyConfiguration represents a declarative configuration of the BGPPeerStatus type for use
 // with apply.
 //
-// BGPPeerStatus tells whether the peer can be used as it is written.
+// BGPPeerStatus is empty: each node tells of its own session in the status of its Announcer.
 type BGPPeerStatusApplyConfiguration struct {
+	// conditions are none so far.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -9,6 +9,7 @@ package v1alpha1
 //
 // FailedHealthCheck is an address that a node does not serve by the verdict of a health check.
 type FailedHealthCheckApplyConfiguration struct {
+	// address that is not served.
 	Address *string `json:"address,omitempty"`
 	// service whose check failed, as namespace/name.
 	Service *string `json:"service,omitempty"`

@@ -9,6 +9,7 @@ package v1alpha1
 //
 // NodeInterface is a network interface of the node.
 type NodeInterfaceApplyConfiguration struct {
+	// name of the interface.
 	Name *string `json:"name,omitempty"`
 	// mac is the hardware address; empty where there is none.
 	MAC *string `json:"mac,omitempty"`

@@ -10,9 +10,12 @@ package v1alpha1
 // PoolCapacity counts addresses. They are strings because an IPv6 pool holds more than any JSON number can say: exact
 // up to 2^63, and the power of two, for example 2^64, beyond.
 type PoolCapacityApplyConfiguration struct {
-	Total    *string `json:"total,omitempty"`
+	// total is the number of addresses that the pool can hand out, assigned ones included.
+	Total *string `json:"total,omitempty"`
+	// assigned is the number of those that Services have.
 	Assigned *string `json:"assigned,omitempty"`
-	Free     *string `json:"free,omitempty"`
+	// free is the number of those that a Service could get now.
+	Free *string `json:"free,omitempty"`
 }
 
 // PoolCapacityApplyConfiguration constructs a declarative configuration of the PoolCapacity type for use with

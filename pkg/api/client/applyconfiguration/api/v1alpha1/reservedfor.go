@@ -13,8 +13,10 @@ import (
 //
 // ReservedFor names who gets a released address back, and until when.
 type ReservedForApplyConfiguration struct {
+	// namespace of the Service.
 	Namespace *string `json:"namespace,omitempty"`
-	Name      *string `json:"name,omitempty"`
+	// name of the Service.
+	Name *string `json:"name,omitempty"`
 	// until when; without it, until the VirtualIP is deleted by hand.
 	Until *v1.Time `json:"until,omitempty"`
 }

@@ -14,10 +14,15 @@ import (
 //
 // ServiceClaim is one Service's use of an address: what an announcer needs to know of it.
 type ServiceClaimApplyConfiguration struct {
-	Namespace             *string                          `json:"namespace,omitempty"`
-	Name                  *string                          `json:"name,omitempty"`
-	UID                   *types.UID                       `json:"uid,omitempty"`
-	Ports                 []ServicePortApplyConfiguration  `json:"ports,omitempty"`
+	// namespace of the Service.
+	Namespace *string `json:"namespace,omitempty"`
+	// name of the Service.
+	Name *string `json:"name,omitempty"`
+	// uid of the Service.
+	UID *types.UID `json:"uid,omitempty"`
+	// ports that the Service claims on the address; no other Service there may have them.
+	Ports []ServicePortApplyConfiguration `json:"ports,omitempty"`
+	// externalTrafficPolicy of the Service: with Local, only nodes with a ready endpoint announce.
 	ExternalTrafficPolicy *v1.ServiceExternalTrafficPolicy `json:"externalTrafficPolicy,omitempty"`
 	// healthCheckNodePort answers, on each node, whether it has ready endpoints (externalTrafficPolicy Local).
 	HealthCheckNodePort *int32 `json:"healthCheckNodePort,omitempty"`

@@ -13,9 +13,12 @@ import (
 //
 // ServicePort is a port that a Service claims on its address.
 type ServicePortApplyConfiguration struct {
+	// protocol of the port.
 	Protocol *v1.Protocol `json:"protocol,omitempty"`
-	Port     *int32       `json:"port,omitempty"`
-	NodePort *int32       `json:"nodePort,omitempty"`
+	// port at the address.
+	Port *int32 `json:"port,omitempty"`
+	// nodePort that leads to the same pods; 0 where the Service has none.
+	NodePort *int32 `json:"nodePort,omitempty"`
 }
 
 // ServicePortApplyConfiguration constructs a declarative configuration of the ServicePort type for use with
