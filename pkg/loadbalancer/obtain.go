@@ -225,7 +225,10 @@ func (r *Reconciler) learn(ctx context.Context, name string) (*v1alpha1.VirtualI
 func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Settings, choice ipam.Choice) (*v1alpha1.VirtualIP, error) {
 	vip := &v1alpha1.VirtualIP{
 		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(choice.Address)},
-		Spec:       v1alpha1.VirtualIPSpec{Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete},
+		Spec: v1alpha1.VirtualIPSpec{
+			Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete,
+			NodeRules: r.config.Rules.onRecord(),
+		},
 	}
 	if want.SharingKey != "" {
 		vip.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}

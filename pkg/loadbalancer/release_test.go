@@ -3,8 +3,11 @@
 package loadbalancer
 
 import (
+	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,6 +18,8 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // TestReservationEndsWhileOthersWrite lets somebody write a VirtualIP just before it is deleted. An announcer's report does
@@ -57,7 +62,7 @@ func TestReservationEndsWhileOthersWrite(t *testing.T) {
 				}
 				return false, nil, nil // the tracker deletes it
 			})
-			if err := reconcilerOf(api).EndReservation(t.Context(), reserved); err != nil {
+			if err := reconcilerOf(api, NodeRules{}).EndReservation(t.Context(), reserved); err != nil {
 				t.Fatal(err)
 			}
 			_, err := api.FairleadV1alpha1().VirtualIPs().Get(t.Context(), reserved.Name, metav1.GetOptions{})
@@ -68,10 +73,32 @@ func TestReservationEndsWhileOthersWrite(t *testing.T) {
 	}
 }
 
-func reconcilerOf(api *fake.Clientset) *Reconciler {
+// TestANewVirtualIPIsComplete looks at a VirtualIP as it is made as the next look at it would: there is nothing to write.
+func TestANewVirtualIPIsComplete(t *testing.T) {
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: "this"},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer, Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	for _, rules := range []NodeRules{{}, {LeaveOnCordon: true}, {IgnoreExcludeLabel: true}} {
+		r := reconcilerOf(fake.NewClientset(), rules)
+		made, err := r.newVirtualIP(service, settings.Settings{}, ipam.Choice{Address: netip.MustParseAddr("192.0.2.1"), Pool: "main"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := made.DeepCopy()
+		if err := r.setAnnounce(&later.Spec, wishes(&later.Spec)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(made.Spec, later.Spec); diff != "" {
+			t.Errorf("%+v: the next look changes it (-made +later):\n%s", rules, diff)
+		}
+	}
+}
+
+func reconcilerOf(api *fake.Clientset, rules NodeRules) *Reconciler {
 	core, own := informers.NewSharedInformerFactory(kubefake.NewClientset(), 0), externalversions.NewSharedInformerFactory(api, 0)
 	return New(Config{
-		Client: api, Objects: own.Fairlead().V1alpha1(),
+		Client: api, Rules: rules, Objects: own.Fairlead().V1alpha1(),
 		Nodes: core.Core().V1().Nodes(), Services: core.Core().V1().Services(),
 		Namespaces: core.Core().V1().Namespaces(), EndpointSlices: core.Discovery().V1().EndpointSlices(),
 	})
