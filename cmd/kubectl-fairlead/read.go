@@ -8,9 +8,12 @@ import (
 	"slices"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/diagnosis"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
@@ -40,71 +43,36 @@ func (c clients) read(ctx context.Context) (*diagnosis.Cluster, error) {
 
 // kubernetesObjects returns what fetches the objects of Kubernetes.
 func (c clients) kubernetesObjects(ctx context.Context, cluster *diagnosis.Cluster) []func() error {
-	cached := metav1.ListOptions{ResourceVersion: "0"}
+	core, all := c.kube.CoreV1(), metav1.NamespaceAll
 	return []func() error{
-		func() error {
-			list, err := c.kube.CoreV1().Nodes().List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing Nodes: %w", err)
-			}
-			cluster.Nodes = pointers(list.Items)
-			return nil
-		},
-		func() error {
-			list, err := c.kube.CoreV1().Services(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing Services: %w", err)
-			}
-			cluster.Services = pointers(list.Items)
-			return nil
-		},
-		func() error {
-			list, err := c.kube.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing EndpointSlices: %w", err)
-			}
+		listing(ctx, "Nodes", core.Nodes().List, func(list *corev1.NodeList) { cluster.Nodes = pointers(list.Items) }),
+		listing(ctx, "Services", core.Services(all).List, func(list *corev1.ServiceList) { cluster.Services = pointers(list.Items) }),
+		listing(ctx, "EndpointSlices", c.kube.DiscoveryV1().EndpointSlices(all).List, func(list *discoveryv1.EndpointSliceList) {
 			cluster.Slices = pointers(list.Items)
-			return nil
-		},
-		func() error {
-			list, err := c.kube.CoreV1().Events(metav1.NamespaceAll).List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing Events: %w", err)
-			}
-			cluster.Events = pointers(list.Items)
-			return nil
-		},
+		}),
+		listing(ctx, "Events", core.Events(all).List, func(list *corev1.EventList) { cluster.Events = pointers(list.Items) }),
 	}
 }
 
 // fairleadObjects returns what fetches the objects of Fairlead.
 func (c clients) fairleadObjects(ctx context.Context, cluster *diagnosis.Cluster) []func() error {
-	cached := metav1.ListOptions{ResourceVersion: "0"}
+	api := c.fairlead.FairleadV1alpha1()
 	return []func() error{
-		func() error {
-			list, err := c.fairlead.FairleadV1alpha1().AddressPools().List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing AddressPools: %w", err)
-			}
-			cluster.Pools = pointers(list.Items)
-			return nil
-		},
-		func() error {
-			list, err := c.fairlead.FairleadV1alpha1().VirtualIPs().List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing VirtualIPs: %w", err)
-			}
-			cluster.VirtualIPs = pointers(list.Items)
-			return nil
-		},
-		func() error {
-			list, err := c.fairlead.FairleadV1alpha1().Announcers().List(ctx, cached)
-			if err != nil {
-				return fmt.Errorf("listing Announcers: %w", err)
-			}
-			cluster.Announcers = pointers(list.Items)
-			return nil
-		},
+		listing(ctx, "AddressPools", api.AddressPools().List, func(list *v1alpha1.AddressPoolList) { cluster.Pools = pointers(list.Items) }),
+		listing(ctx, "VirtualIPs", api.VirtualIPs().List, func(list *v1alpha1.VirtualIPList) { cluster.VirtualIPs = pointers(list.Items) }),
+		listing(ctx, "Announcers", api.Announcers().List, func(list *v1alpha1.AnnouncerList) { cluster.Announcers = pointers(list.Items) }),
+	}
+}
+
+// listing returns what lists all objects of a kind and hands them over.
+func listing[L any](ctx context.Context, kind string, list func(context.Context, metav1.ListOptions) (L, error), take func(L)) func() error {
+	return func() error {
+		all, err := list(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		if err != nil {
+			return fmt.Errorf("listing %s: %w", kind, err)
+		}
+		take(all)
+		return nil
 	}
 }
 
