@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
@@ -92,14 +93,7 @@ func (l *localEndpoints) ready() map[int32]bool {
 
 // run asks until ctx is done, and calls changed when an answer is another than before.
 func (l *localEndpoints) run(ctx context.Context, changed func()) {
-	tick := time.NewTicker(localInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		l.mu.Lock()
 		ports := slices.Collect(maps.Keys(l.ports))
 		l.mu.Unlock()
@@ -109,7 +103,7 @@ func (l *localEndpoints) run(ctx context.Context, changed func()) {
 				changed()
 			}
 		}
-	}
+	}, localInterval)
 }
 
 // note takes an answer in, and tells whether it changes anything.

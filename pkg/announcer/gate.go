@@ -5,21 +5,22 @@ package announcer
 import (
 	"context"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
 const (
-	// healthzInterval between two looks at kube-proxy, jittered by half of it.
+	// healthzInterval between two looks at kube-proxy, and up to healthzJitter of it more.
 	healthzInterval = 500 * time.Millisecond
+	healthzJitter   = 0.5
 	// healthzTimeout of one look.
 	healthzTimeout = time.Second
 	// healthzFailures in a row make kube-proxy count as dead: a restart of it breaks no forwarding.
@@ -84,25 +85,16 @@ func (g *gateKeeper) run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for failures := 0; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		if g.ask(ctx) {
+	failures := 0
+	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
+		if failures++; g.ask(ctx) {
 			failures = 0
-		} else {
-			failures++
 		}
 		if dead := failures >= healthzFailures; ctx.Err() == nil && g.dead.Swap(dead) != dead {
 			klog.FromContext(ctx).Info("Health of kube-proxy changed", "alive", !dead, "url", g.url)
 			g.changed()
 		}
-		timer.Reset(healthzInterval + rand.N(healthzInterval/2))
-	}
+	}, healthzInterval, healthzJitter, true)
 }
 
 // ask tells whether kube-proxy answers that it is well. 503 while its node is being deleted is an answer that it keeps

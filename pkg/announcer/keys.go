@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
 )
 
@@ -71,26 +72,19 @@ func awaitKeys(ctx context.Context, file string) ([][]byte, error) {
 
 // followKeys sets the keys anew whenever the file has others. What cannot be read leaves them as they are.
 func followKeys(ctx context.Context, file string, keys [][]byte, set func([][]byte) error) {
-	tick := time.NewTicker(keyInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		now, err := readKeys(file)
 		if err == nil && slices.EqualFunc(now, keys, bytes.Equal) {
-			continue
+			return
 		}
 		if err == nil {
 			err = set(now)
 		}
 		if err != nil {
 			klog.FromContext(ctx).Error(err, "Gossip keys not changed")
-			continue
+			return
 		}
 		keys = now
 		klog.FromContext(ctx).Info("Gossip keys changed", "keys", len(keys))
-	}
+	}, keyInterval)
 }
