@@ -11,6 +11,7 @@ import (
 	cloudprovider "k8s.io/cloud-provider"
 	"k8s.io/cloud-provider/app"
 	appconfig "k8s.io/cloud-provider/app/config"
+	nodecontroller "k8s.io/cloud-provider/controllers/node"
 	servicecontroller "k8s.io/cloud-provider/controllers/service"
 	"k8s.io/cloud-provider/names"
 	"k8s.io/cloud-provider/options"
@@ -79,34 +80,40 @@ func newCloud(config *appconfig.CompletedConfig) cloudprovider.Interface {
 	return cloud
 }
 
-// constructors returns the stock controllers, of which the service controller sees no Service that is somebody else's,
-// and our own.
+// starter starts a controller.
+type starter func(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext,
+	config *appconfig.CompletedConfig, cloud *provider.Cloud) (genericcontroller.Interface, bool, error)
+
+// constructors returns the stock controllers, of which the service controller sees no Service that is somebody else's and
+// the node controller is told when the announcer of a node has reported, and our own.
 func constructors() map[string]app.ControllerInitFuncConstructor {
 	all := maps.Clone(app.DefaultInitFuncConstructors)
-	all[names.ServiceLBController] = app.ControllerInitFuncConstructor{
-		InitContext: all[names.ServiceLBController].InitContext,
-		Constructor: func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
-			return func(ctx context.Context, shared genericcontrollermanager.ControllerContext) (genericcontroller.Interface, bool, error) {
-				return startServiceController(ctx, init, shared, config, cloud)
-			}
-		},
-	}
-	all[controller.Name] = app.ControllerInitFuncConstructor{
-		InitContext: app.ControllerInitContext{ClientName: controller.Name},
-		Constructor: func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
-			return func(ctx context.Context, _ genericcontrollermanager.ControllerContext) (genericcontroller.Interface, bool, error) {
-				return startController(ctx, init, config, cloud)
-			}
-		},
+	for name, start := range map[string]starter{
+		names.CloudNodeController: startNodeController, names.ServiceLBController: startServiceController, controller.Name: startController,
+	} {
+		init := app.ControllerInitContext{ClientName: controller.Name}
+		if stock, ok := all[name]; ok {
+			init = stock.InitContext
+		}
+		all[name] = app.ControllerInitFuncConstructor{InitContext: init, Constructor: overOwnProvider(name, start)}
 	}
 	return all
 }
 
-func startController(ctx context.Context, init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) (genericcontroller.Interface, bool, error) {
-	own, ok := cloud.(*provider.Cloud)
-	if !ok {
-		return nil, false, fmt.Errorf("controller %s runs over the provider %s only", controller.Name, provider.Name)
+// overOwnProvider returns what the application calls to have a controller started.
+func overOwnProvider(name string, start starter) app.InitFuncConstructor {
+	return func(init app.ControllerInitContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) app.InitFunc {
+		return func(ctx context.Context, shared genericcontrollermanager.ControllerContext) (genericcontroller.Interface, bool, error) {
+			own, ok := cloud.(*provider.Cloud)
+			if !ok {
+				return nil, false, fmt.Errorf("controller %s runs over the provider %s only", name, provider.Name)
+			}
+			return start(ctx, init, shared, config, own)
+		}
 	}
+}
+
+func startController(ctx context.Context, init app.ControllerInitContext, _ genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, own *provider.Cloud) (genericcontroller.Interface, bool, error) {
 	c := controller.New(controller.Config{
 		Balancers: own.Balancers(),
 		Kube:      config.ClientBuilder.ClientOrDie(init.ClientName),
@@ -126,13 +133,9 @@ func startController(ctx context.Context, init app.ControllerInitContext, config
 
 // startServiceController starts the stock service controller as the application does, but for what it sees, and with a
 // client that writes less.
-func startServiceController(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, cloud cloudprovider.Interface) (genericcontroller.Interface, bool, error) {
-	own, ok := cloud.(*provider.Cloud)
-	if !ok {
-		return nil, false, fmt.Errorf("controller %s runs over the provider %s only", names.ServiceLBController, provider.Name)
-	}
+func startServiceController(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, own *provider.Cloud) (genericcontroller.Interface, bool, error) {
 	informers := config.SharedInformers.Core().V1()
-	stock, err := servicecontroller.New(cloud,
+	stock, err := servicecontroller.New(own,
 		controller.ForStockClient(config.ClientBuilder.ClientOrDie(init.ClientName), informers.Services().Lister(), own.Balancers()),
 		controller.ForStock(informers.Services(), own.Balancers()), informers.Nodes(),
 		config.ComponentConfig.KubeCloudShared.ClusterName, featuregate.NewFeatureGate())
@@ -140,5 +143,19 @@ func startServiceController(ctx context.Context, init app.ControllerInitContext,
 		return nil, false, fmt.Errorf("making the service controller: %w", err)
 	}
 	go stock.Run(ctx, int(config.ComponentConfig.ServiceController.ConcurrentServiceSyncs), shared.ControllerManagerMetrics)
+	return nil, true, nil
+}
+
+// startNodeController starts the stock node controller as the application does, but for when it looks at a node again.
+func startNodeController(ctx context.Context, init app.ControllerInitContext, shared genericcontrollermanager.ControllerContext, config *appconfig.CompletedConfig, own *provider.Cloud) (genericcontroller.Interface, bool, error) {
+	settings := config.ComponentConfig
+	stock, err := nodecontroller.NewCloudNodeController(
+		controller.ForStockNodes(config.SharedInformers.Core().V1().Nodes(), own.Objects().Fairlead().V1alpha1().Announcers()),
+		config.ClientBuilder.ClientOrDie(init.ClientName), own,
+		settings.NodeStatusUpdateFrequency.Duration, settings.NodeController.ConcurrentNodeSyncs, settings.NodeController.ConcurrentNodeStatusUpdates)
+	if err != nil {
+		return nil, false, fmt.Errorf("making the node controller: %w", err)
+	}
+	go stock.RunWithContext(ctx, shared.ControllerManagerMetrics)
 	return nil, true, nil
 }
