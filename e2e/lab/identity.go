@@ -52,23 +52,39 @@ func claimIdentity() (*identity, error) {
 
 // lockIdentity takes the lock of one number, or returns errLabRunning.
 func lockIdentity(id int) (*identity, error) {
-	path := filepath.Join(stateDir, strconv.Itoa(id)+".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock of lab %d: %w", id, err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errLabRunning
+	for {
+		f, err := os.OpenFile(lockPath(id), os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("open the lock of lab %d: %w", id, err)
 		}
-		return nil, fmt.Errorf("lock lab %d: %w", id, err)
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			_ = f.Close()
+			if errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, errLabRunning
+			}
+			return nil, fmt.Errorf("lock lab %d: %w", id, err)
+		}
+		if isAt(f, lockPath(id)) {
+			return &identity{id: id, lock: f}, nil
+		}
+		_ = f.Close() // its last owner removed it after it was opened here: others may have locked the next one by now
 	}
-	return &identity{id: id, lock: f}, nil
 }
 
-// release frees the number. The lock file stays: removing it would let two owners lock two files of one name.
-func (i *identity) release() error { return i.lock.Close() }
+// release frees the number, and removes the file while nobody else can have locked it.
+func (i *identity) release() error { return errors.Join(os.Remove(lockPath(i.id)), i.lock.Close()) }
+
+// isAt tells whether an open file is the one that has the path now.
+func isAt(f *os.File, path string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(open, there)
+}
+
+func lockPath(id int) string { return filepath.Join(stateDir, strconv.Itoa(id)+".lock") }
 
 func labDir(id int) string { return filepath.Join(stateDir, strconv.Itoa(id)) }
 
@@ -135,8 +151,7 @@ func recordedLabs() ([]int, error) {
 }
 
 // removeLeftovers removes the namespaces of a lab, the processes that still live in them, its control groups and its
-// directory. The caller
-// holds the lab's lock.
+// directory. The caller holds the lab's lock.
 func removeLeftovers(id int) error {
 	names, err := namespaceNames(netnsPrefix(id))
 	if err != nil {

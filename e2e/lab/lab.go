@@ -38,7 +38,8 @@ type Config struct {
 	KubeProxyArgs         []string // added to kube-proxy's
 	KubeProxyMode         string   // nftables (the default) or iptables
 
-	// LogDir, if not empty, receives the logs of all processes at Stop; otherwise they go away with the lab.
+	// LogDir, if not empty, receives the logs of all processes at Stop, in place of those of an earlier lab; otherwise they go
+	// away with the lab.
 	LogDir string
 	// Progress receives what takes long: builds and installations. Nil means standard error.
 	Progress io.Writer
@@ -215,9 +216,19 @@ func (l *Lab) stop() error {
 	return nil
 }
 
+// copyLogs puts logs in place of those of the same names.
 func copyLogs(from, to string) error {
+	logs, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("keep the logs: %w", err)
+	}
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return fmt.Errorf("keep the logs: %w", err)
+	}
+	for _, log := range logs {
+		if err := os.RemoveAll(filepath.Join(to, log.Name())); err != nil {
+			return fmt.Errorf("keep the logs: %w", err)
+		}
 	}
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return fmt.Errorf("keep the logs: %w", err)

@@ -43,6 +43,9 @@ type CCMOptions struct {
 	CloudConfig string   // content of the --cloud-config file; empty means none
 	Host        string   // default ControlPlane
 	ExtraArgs   []string // added to those of the Deployment
+	// Restart starts the replica again when it ends, as a kubelet does: one that loses its lease ends. The Process is that
+	// of the first start; its log is that of all.
+	Restart bool
 }
 
 // StartCCM starts a replica of the product's cloud controller manager with the credentials of its ServiceAccount, which
@@ -71,7 +74,17 @@ func (l *Lab) StartCCM(ctx context.Context, name string, options CCMOptions) (*P
 	if host == "" {
 		host = ControlPlane
 	}
-	return l.StartProcess(host, Command{Name: name, Path: l.Program(ccmProgram), Args: append(args, options.ExtraArgs...)})
+	command := Command{Name: name, Path: l.Program(ccmProgram), Args: append(args, options.ExtraArgs...)}
+	p, err := l.StartProcess(host, command)
+	if err != nil || !options.Restart {
+		return p, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.goroutines.Go(func() { l.keepRunning(host, command, p) })
+	}
+	return p, nil
 }
 
 // nextCCMPort gives each replica a port of its own: they share a host.
