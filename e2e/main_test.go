@@ -108,7 +108,7 @@ func startShared(ctx context.Context) (*cloud, error) {
 	}
 	c, err := newCloud(ctx, l)
 	if err == nil {
-		c.ccm, err = c.StartCCM(ctx, "ccm", lab.CCMOptions{})
+		c.ccm, err = c.StartCCM(ctx, "ccm", lab.CCMOptions{Restart: true})
 	}
 	return c, err
 }

@@ -41,7 +41,7 @@ func (s *story) install(ctx context.Context) error {
 	if err := s.lab.ApplyManifests(ctx); err != nil {
 		return err
 	}
-	if _, err := s.lab.StartCCM(ctx, "ccm", lab.CCMOptions{}); err != nil {
+	if _, err := s.lab.StartCCM(ctx, "ccm", lab.CCMOptions{Restart: true}); err != nil {
 		return err
 	}
 	if err := s.lab.StartAnnouncers(ctx); err != nil {

@@ -47,7 +47,7 @@ func TestAddresses(t *testing.T) {
 	if err := cloud.ApplyManifests(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cloud.StartCCM(ctx, "ccm", lab.CCMOptions{}); err != nil {
+	if _, err := cloud.StartCCM(ctx, "ccm", lab.CCMOptions{Restart: true}); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir() // kubectl takes a comma in a name for the end of it, and the titles of sections have some

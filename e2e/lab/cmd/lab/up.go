@@ -86,7 +86,7 @@ func startProduct(ctx context.Context, l *lab.Lab) error {
 	if err := l.ApplyManifests(ctx); err != nil {
 		return err
 	}
-	if _, err := l.StartCCM(ctx, "ccm", lab.CCMOptions{}); err != nil {
+	if _, err := l.StartCCM(ctx, "ccm", lab.CCMOptions{Restart: true}); err != nil {
 		return err
 	}
 	return l.StartAnnouncers(ctx)
