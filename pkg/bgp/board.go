@@ -10,11 +10,13 @@ import (
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // board is what is known of the sessions. It is written by the server's goroutines and read by anybody.
 type board struct {
-	changed chan<- struct{}
+	changed wake.Signal
 
 	mu     sync.Mutex
 	byName map[string]*entry
@@ -36,7 +38,7 @@ type entry struct {
 // familyCount counts the prefixes of a class.
 type familyCount map[bgp.Family]int
 
-func newBoard(changed chan<- struct{}) *board {
+func newBoard(changed wake.Signal) *board {
 	return &board{
 		changed: changed, byName: map[string]*entry{}, byAddr: map[netip.Addr]string{},
 		told: func(class, string) bool { return false },
@@ -44,12 +46,7 @@ func newBoard(changed chan<- struct{}) *board {
 }
 
 // poke wakes the reader; it is called with mu held or not.
-func (b *board) poke() {
-	select {
-	case b.changed <- struct{}{}:
-	default:
-	}
-}
+func (b *board) poke() { b.changed.Poke() }
 
 // with runs f on the entry of a name, which it makes if need be.
 func (b *board) with(name string, f func(*entry)) {

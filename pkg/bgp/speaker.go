@@ -12,6 +12,8 @@ import (
 
 	"github.com/osrg/gobgp/v4/pkg/server"
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // ErrStopped is returned by a Speaker that was stopped.
@@ -29,7 +31,7 @@ type Config struct {
 // be called by any goroutine.
 type Speaker struct {
 	cfg     Config
-	changed chan struct{}
+	changed wake.Signal
 	board   *board
 	find    func(ifname string) (netip.Addr, error)
 	adverts *advertisers
@@ -66,7 +68,7 @@ type applied struct {
 
 // New returns a Speaker that does nothing until Apply.
 func New(cfg Config) *Speaker {
-	changed := make(chan struct{}, 1)
+	changed := wake.New()
 	adverts := newAdvertisers()
 	return &Speaker{
 		cfg: cfg, changed: changed, board: newBoard(changed), adverts: adverts, find: adverts.router,

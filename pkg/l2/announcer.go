@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/time/rate"
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // announcer sends the unasked announcements of all entries as their schedule
@@ -20,7 +22,7 @@ import (
 type announcer struct {
 	arp, ndp Schedule
 	limit    *rate.Limiter
-	wake     chan struct{} // of capacity 1
+	wake     wake.Signal
 
 	mu          sync.Mutex
 	queue       dueQueue
@@ -35,7 +37,7 @@ func newAnnouncer(s Schedule, perSecond int) *announcer {
 		// goroutine waits that long for its turn, and would otherwise fall
 		// behind its limit just when a node has died.
 		limit: rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/burstsPerSecond)),
-		wake:  make(chan struct{}, 1),
+		wake:  wake.New(),
 	}
 }
 
@@ -54,10 +56,7 @@ func (a *announcer) add(entries []*entry) {
 		}
 	}
 	a.mu.Unlock()
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.wake.Poke()
 }
 
 // schedule queues the entry's next step, if there is one.
@@ -83,18 +82,7 @@ func (a *announcer) form(e *entry) Form {
 // run sends until ctx is done.
 func (a *announcer) run(ctx context.Context) {
 	log := klog.FromContext(ctx)
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		wait := a.sendDue(log)
-		timer.Reset(wait)
-		select {
-		case <-ctx.Done():
-			return
-		case <-a.wake:
-		case <-timer.C:
-		}
-	}
+	a.wake.Loop(ctx, func(context.Context) time.Duration { return a.sendDue(log) })
 }
 
 // sendDue sends what is due and the limit allows, and returns how long to

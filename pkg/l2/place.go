@@ -72,7 +72,7 @@ func (s *Speaker) place(w *placement) []*entry {
 		e, err := s.enter(w.Address, l)
 		if err != nil {
 			w.err = errors.Join(w.err, err)
-			s.wakeRetry()
+			s.retry.Poke()
 			continue
 		}
 		if e != nil {
@@ -154,10 +154,7 @@ func (s *Speaker) setLinks(links []Link) {
 	s.who.Store(newIdentities(links, s.peers))
 	s.closeStale()
 	s.placeAll()
-	select {
-	case s.changed <- struct{}{}:
-	default:
-	}
+	s.changed.Poke()
 }
 
 // placeAll places every wanted address anew.
@@ -201,13 +198,6 @@ func (s *Speaker) sweep() {
 			p.close()
 			delete(s.ports, key)
 		}
-	}
-}
-
-func (s *Speaker) wakeRetry() {
-	select {
-	case s.retry <- struct{}{}:
-	default:
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
 // ErrNoInterface says that no usable interface was found for an address.
@@ -63,7 +65,7 @@ type Speaker struct {
 
 	conflicts chan Conflict
 	dropped   atomic.Uint64
-	changed   chan struct{}
+	changed   wake.Signal
 	who       atomic.Pointer[identities]
 
 	mu     sync.Mutex
@@ -72,7 +74,7 @@ type Speaker struct {
 	peers  map[MAC]string
 	wanted map[netip.Addr]*placement
 	ports  map[portKey]*port
-	retry  chan struct{}
+	retry  wake.Signal
 }
 
 // placement is a wanted address with its entries on ports.
@@ -98,10 +100,10 @@ func New(config Config) *Speaker {
 		config:    config,
 		announcer: newAnnouncer(config.Schedule, config.AnnouncementsPerSecond),
 		conflicts: make(chan Conflict, 256),
-		changed:   make(chan struct{}, 1),
+		changed:   wake.New(),
 		wanted:    map[netip.Addr]*placement{},
 		ports:     map[portKey]*port{},
-		retry:     make(chan struct{}, 1),
+		retry:     wake.New(),
 	}
 	s.who.Store(&identities{})
 	return s
