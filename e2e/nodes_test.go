@@ -11,11 +11,13 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	cloudproviderapi "k8s.io/cloud-provider/api"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
 func tainted(node *corev1.Node) bool {
@@ -110,6 +112,59 @@ zones:
 		t.Errorf("the operator's key became %q (%v)", secret.Data["key"], err)
 	}
 	t.Run("a label that leaves no announcer is told", func(t *testing.T) { labelLeavesNobody(newSpace(t, c)) })
+	t.Run("only a node of ours that was said to be gone goes", func(t *testing.T) { onlyWhatIsGoneGoes(t, c, ccm) })
+}
+
+// silentNode makes a Node without a machine, and its Announcer, which belongs to it.
+func (c *cloud) silentNode(t *testing.T, name, providerID string, edit func(*corev1.Node)) {
+	t.Helper()
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{ProviderID: providerID}}
+	edit(node)
+	node, err := c.Client().CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	announcer := &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{
+		Name: name, OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: name, UID: node.UID}},
+	}}
+	if _, err := c.fairlead.FairleadV1alpha1().Announcers().Create(t.Context(), announcer, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// onlyWhatIsGoneGoes has three nodes that no kubelet reports of. One is another provider's, and of one nobody has said that
+// it is gone; both were there before the third, so that the pass that finds the third has looked at them.
+func onlyWhatIsGoneGoes(t *testing.T, c *cloud, ccm *lab.Process) {
+	declare := func(node *corev1.Node) { node.Annotations = map[string]string{"fairlead.dev/decommissioned": "true"} }
+	c.silentNode(t, "silent", "fairlead://silent", func(*corev1.Node) {})
+	c.silentNode(t, "foreign", "aws:///eu-1/i-1", func(node *corev1.Node) {
+		declare(node)
+		node.Spec.Taints = []corev1.Taint{{Key: cloudproviderapi.TaintExternalCloudProvider, Value: "true", Effect: corev1.TaintEffectNoSchedule}}
+	})
+	lab.Await(t.Context(), t, "the manager to leave the foreign node to its provider", func(context.Context) (bool, string, error) {
+		return strings.Contains(ccm.Log(), `provider ID \"aws:///eu-1/i-1\"`), "", nil
+	})
+	c.silentNode(t, "gone", "fairlead://gone", declare)
+	lab.Await(t.Context(), t, "the Node and then its Announcer to go", func(ctx context.Context) (bool, string, error) {
+		node, err := c.Client().CoreV1().Nodes().Get(ctx, "gone", metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return false, fmt.Sprintf("node: %v, %v", node.ObjectMeta, err), nil
+		}
+		announcer, err := c.fairlead.FairleadV1alpha1().Announcers().Get(ctx, "gone", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), fmt.Sprintf("announcer: %v, %v", announcer.ObjectMeta, err), nil
+	})
+	for _, name := range []string{"silent", "foreign"} {
+		node, err := c.Client().CoreV1().Nodes().Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil || node.DeletionTimestamp != nil {
+			t.Errorf("node %s: %v, %v", name, node.ObjectMeta, err)
+		}
+		if name == "foreign" && (!tainted(node) || len(node.Labels) > 0 || len(node.Status.Addresses) > 0) {
+			t.Errorf("node %s was not left alone: %+v, %+v, %+v", name, node.Labels, node.Spec, node.Status.Addresses)
+		}
+		if _, err := c.fairlead.FairleadV1alpha1().Announcers().Get(t.Context(), name, metav1.GetOptions{}); err != nil {
+			t.Errorf("announcer %s: %v", name, err)
+		}
+	}
 }
 
 // labelLeavesNobody labels the only node as kubeadm labels control-plane nodes.
