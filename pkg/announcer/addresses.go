@@ -132,7 +132,7 @@ func (a *agent) lookAtNode(ctx context.Context) bool {
 	}
 	view := nodeView{
 		name: a.self, labels: n.labels, links: a.speaker.Links(), kubeProxyDead: a.gates.kubeProxyDead(), gatewayLost: a.gatewayLost,
-		routers: a.routing.routers(), rules: a.access.changes(),
+		routers: a.routing.routers(), cordoned: n.cordoned, rules: a.access.changes(),
 	}
 	if reflect.DeepEqual(view, a.view) {
 		return false

@@ -25,11 +25,8 @@ import (
 )
 
 const (
-	// bgpInterval is how often all is looked at again though nothing was reported.
+	// bgpInterval is how soon all is looked at again though nothing was reported.
 	bgpInterval = 5 * time.Second
-	// withdrawAfter is how long a draining node goes on announcing its routes as the last resort, unless a Service asks
-	// for another time.
-	withdrawAfter = 10 * time.Second
 	// shutdownWait is how long the agent, before it ends, leaves peers that will drop its routes to find others.
 	shutdownWait = time.Second
 )
@@ -51,9 +48,11 @@ type bgpAgent struct {
 	routing *routeBoard
 	wake    wake.Signal
 
-	drainFrom time.Time
-	last      bgp.Desired
-	aside     bool // the node announces no route, or is about to stop
+	begun      bool // something was applied
+	departures departures
+	announced  []bgp.Route
+	last       bgp.Desired
+	aside      bool // the node announces no route, or is about to stop
 
 	mu       sync.Mutex
 	problems map[string]error
@@ -70,7 +69,7 @@ func (p *parts) newBGPAgent() (*bgpAgent, error) {
 			p.agent.events.record(about, kind, reason, text)
 		},
 		peers: factory.Fairlead().V1alpha1().BGPPeers().Informer(), hurry: func() { p.reporter.hurry() },
-		wake:  wake.New(),
+		wake: wake.New(), departures: departures{},
 		local: newLocalEndpoints(p.address.Addr()), vips: p.refusingVIPs, routing: p.routing,
 	}
 	var err error
@@ -114,14 +113,14 @@ func (b *bgpAgent) run(ctx context.Context) {
 	if b.gate.checker != nil {
 		tasks.Go(func() { b.gate.checker.run(ctx) })
 	}
-	tick := time.NewTicker(bgpInterval)
-	defer tick.Stop()
+	next := time.NewTimer(bgpInterval)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.wake:
-		case <-tick.C:
+		case <-next.C:
 		case <-b.speaker.Changed():
 			b.tell(ctx)
 			b.tellRouters()
@@ -129,13 +128,16 @@ func (b *bgpAgent) run(ctx context.Context) {
 			continue
 		}
 		// Half of the routes would be taken for all of them by peers that kept those of the agent before this one.
+		pause := bgpInterval
 		if b.synced() {
-			b.reconcile(ctx)
+			pause = min(pause, b.reconcile(ctx))
 		}
+		next.Reset(pause)
 	}
 }
 
-func (b *bgpAgent) reconcile(ctx context.Context) {
+// reconcile has the speaker do what is to be done now, and returns after which time that is something else by itself.
+func (b *bgpAgent) reconcile(ctx context.Context) time.Duration {
 	v := b.view()
 	for _, obj := range b.peers.GetStore().List() {
 		if p, ok := obj.(*v1alpha1.BGPPeer); ok {
@@ -146,14 +148,17 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 		v.vips = b.vips() // nobody to announce them to: not worth a look at each whenever one changes
 	}
 	if !b.look(ctx, &v) {
-		return
+		return bgpInterval
 	}
-	b.aside = !v.forwarding || v.leaving
+	pause := untilWithdrawal(v)
+	b.begun = true
+	b.aside = !v.forwarding || v.node.draining
 	b.tellRouters()
 	want, problems := desiredBGP(v)
 	b.remember(ctx, v, want, problems)
+	b.announced = want.Routes
 	if reflect.DeepEqual(want, b.last) {
-		return
+		return pause
 	}
 	logger := klog.FromContext(ctx)
 	if err := b.speaker.Apply(ctx, want); err != nil {
@@ -161,10 +166,11 @@ func (b *bgpAgent) reconcile(ctx context.Context) {
 			logger.Error(err, "BGP not all as it should be")
 		}
 		b.last = bgp.Desired{}
-		return
+		return pause
 	}
-	logger.V(1).Info("BGP applied", "peers", len(want.Peers), "routes", len(want.Routes), "draining", want.Draining)
+	logger.V(1).Info("BGP applied", "peers", len(want.Peers), "routes", len(want.Routes), "leaving", len(v.leaving))
 	b.last = want
+	return pause
 }
 
 // look completes the view by what has to be asked for; false means that it is too early to announce anything.
@@ -186,15 +192,9 @@ func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
 	b.gate.watch(v.vips)
 	withheld := b.routing.withholding()
 	v.open = func(addr netip.Addr) bool { return b.gate.open(addr) && !withheld[addr] }
-	if v.leaving = leaves(v.node, v.vips); !v.leaving {
-		b.drainFrom = time.Time{}
-	} else if b.drainFrom.IsZero() {
-		b.drainFrom = time.Now()
-	}
-	if v.leaving {
-		v.leavingFor = time.Since(b.drainFrom)
-	}
-	return b.gate.ready(time.Now())
+	v.leaving = b.departures.follow(*v, b.announced, time.Now())
+	// Peers that come later are not told that this is a restart.
+	return b.gate.ready(time.Now()) && (b.begun || !b.secrets.reading())
 }
 
 // countEndpoints counts the endpoints on this node that serve an address.
@@ -224,7 +224,7 @@ func (b *bgpAgent) remember(ctx context.Context, v bgpView, want bgp.Desired, pr
 	}
 	b.mu.Lock()
 	differ := !reflect.DeepEqual(b.problems, problems)
-	b.problems, b.leaving, b.restarts = problems, v.leaving, restarts
+	b.problems, b.leaving, b.restarts = problems, v.node.draining || len(v.leaving) > 0, restarts
 	b.mu.Unlock()
 	if differ {
 		b.tell(ctx)
@@ -239,7 +239,11 @@ func (b *bgpAgent) sessions() []bgp.Session {
 	defer b.mu.Unlock()
 	for name, err := range b.problems {
 		if !slices.ContainsFunc(out, func(s bgp.Session) bool { return s.Peer == name }) {
-			out = append(out, bgp.Session{Peer: name, State: bgp.Idle, LastError: err.Error()})
+			one := bgp.Session{Peer: name, State: bgp.Idle, LastError: err.Error()}
+			if errors.Is(err, errNotRead) { // in a moment it has been, or there is an error to tell of
+				one.LastError = ""
+			}
+			out = append(out, one)
 		}
 	}
 	slices.SortFunc(out, func(a, b bgp.Session) int { return strings.Compare(a.Peer, b.Peer) })

@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"math"
 	"net/netip"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,15 +45,14 @@ type bgpView struct {
 	open func(addr netip.Addr) bool
 	// forwarding is false while kube-proxy is dead.
 	forwarding bool
-	// leaving tells that the node is to give away its addresses, for so long already.
-	leaving    bool
-	leavingFor time.Duration
+	// leaving has the VirtualIPs whose addresses the node is to give away, and for how long already.
+	leaving map[string]time.Duration
 }
 
 // desiredBGP returns what this node should announce to whom, and what is wrong with single peers, by name. A peer with
 // an error is not among the desired ones.
 func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
-	d := bgp.Desired{RouterID: routerID(v.self, v.addr), Draining: v.leaving}
+	d := bgp.Desired{RouterID: routerID(v.self, v.addr)}
 	problems := map[string]error{}
 	for _, p := range v.peers {
 		if !selects(p.Spec.NodeSelector, v.node.labels) {
@@ -76,17 +74,9 @@ func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
 	return d, problems
 }
 
-// leaves tells whether the node is to give away what it announces: by a sign of its own, or because it is cordoned and
-// the cluster is configured to take that for one.
-func leaves(node nodeFacts, vips []*v1alpha1.VirtualIP) bool {
-	return node.draining || node.cordoned && slices.ContainsFunc(vips, func(vip *v1alpha1.VirtualIP) bool {
-		return vip.Spec.NodeRules != nil && vip.Spec.NodeRules.LeaveOnCordon
-	})
-}
-
 // excluded tells whether the node's label keeps it from announcing an address with these rules.
-func excluded(node nodeFacts, rules *v1alpha1.NodeRules) bool {
-	return leaving.Excluded(node.labels) && (rules == nil || !rules.IgnoreExcludeLabel)
+func excluded(node labels.Set, rules *v1alpha1.NodeRules) bool {
+	return leaving.Excluded(node) && (rules == nil || !rules.IgnoreExcludeLabel)
 }
 
 // routerID is the node's IPv4 address; without one, a number made of the name (RFC 6286 asks only that it be unique).
@@ -135,7 +125,8 @@ func serves(v bgpView, vip *v1alpha1.VirtualIP, addr netip.Addr) (endpoints int,
 // bgpRoutes are the routes of one address from this node.
 func bgpRoutes(v bgpView, vip *v1alpha1.VirtualIP) []bgp.Route {
 	addr, err := parseAddress(vip.Spec.Address)
-	if err != nil || !byBGP(vip) || excluded(v.node, vip.Spec.NodeRules) || v.leaving && v.leavingFor > drainTime(vip) {
+	leavingFor, leaves := v.leaving[vip.Name]
+	if err != nil || !byBGP(vip) || excluded(v.node.labels, vip.Spec.NodeRules) || leaves && leavingFor > drainTime(vip) {
 		return nil // the schema does not let the error happen
 	}
 	endpoints, ok := serves(v, vip, addr)
@@ -153,7 +144,7 @@ func bgpRoutes(v bgpView, vip *v1alpha1.VirtualIP) []bgp.Route {
 			continue
 		}
 		out = append(out, bgp.Route{
-			Prefix: netip.PrefixFrom(addr, prefixLength(addr, a.BGP.AggregationLength)).Masked(), Peers: a.BGP.Peers,
+			Prefix: announcedPrefix(vip, a.BGP), Peers: a.BGP.Peers, Leaving: leaves,
 			Attributes: bgp.Attributes{
 				Communities: communities, LocalPreference: a.BGP.LocalPreference, MED: a.BGP.MED,
 				Prepend: uint8(a.BGP.ASPathPrepend), LinkBandwidth: linkBandwidth(a.BGP.LinkBandwidthPerEndpoint, endpoints),
@@ -161,21 +152,6 @@ func bgpRoutes(v bgpView, vip *v1alpha1.VirtualIP) []bgp.Route {
 		})
 	}
 	return out
-}
-
-// drainTime is how long an address of a node that leaves is announced as the last resort: as long as the most patient of
-// its Services asks for.
-func drainTime(vip *v1alpha1.VirtualIP) time.Duration {
-	longest := time.Duration(-1)
-	for _, s := range vip.Spec.Services {
-		if s.DrainTimeoutSeconds != nil {
-			longest = max(longest, time.Duration(*s.DrainTimeoutSeconds)*time.Second)
-		}
-	}
-	if longest < 0 {
-		return withdrawAfter
-	}
-	return longest
 }
 
 func parseCommunities(texts []v1alpha1.Community) ([]community.Community, error) {
@@ -193,6 +169,15 @@ func parseCommunities(texts []v1alpha1.Community) ([]community.Community, error)
 // linkBandwidth is in bytes per second, of so many Mbit/s for each endpoint.
 func linkBandwidth(perEndpoint int32, endpoints int) uint32 {
 	return uint32(min(uint64(perEndpoint)*uint64(endpoints)*(1_000_000/8), math.MaxUint32))
+}
+
+// announcedPrefix is what stands for an address in an announcement; not valid where the address is none.
+func announcedPrefix(vip *v1alpha1.VirtualIP, a *v1alpha1.BGPAnnouncement) netip.Prefix {
+	addr, err := parseAddress(vip.Spec.Address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(addr, prefixLength(addr, a.AggregationLength)).Masked()
 }
 
 func prefixLength(addr netip.Addr, l *v1alpha1.AggregationLength) int {

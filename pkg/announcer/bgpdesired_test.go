@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +18,7 @@ import (
 )
 
 func bgpVIP(addr string, announce v1alpha1.BGPAnnouncement, services ...v1alpha1.ServiceClaim) *v1alpha1.VirtualIP {
-	return &v1alpha1.VirtualIP{Spec: v1alpha1.VirtualIPSpec{
+	return &v1alpha1.VirtualIP{ObjectMeta: metav1.ObjectMeta{Name: addr}, Spec: v1alpha1.VirtualIPSpec{
 		Address: addr, Services: services, Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}, {BGP: &announce}},
 	}}
 }
@@ -87,19 +88,19 @@ func TestDesiredRoutes(t *testing.T) {
 		},
 		{
 			name: "draining", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()), want: "10.0.0.9/32",
-			change: func(v *bgpView) { v.leaving, v.leavingFor = true, withdrawAfter/2 },
+			change: func(v *bgpView) { v.leaving = map[string]time.Duration{"10.0.0.9": withdrawAfter / 2} },
 		},
 		{
 			name: "drained long enough", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster()),
-			change: func(v *bgpView) { v.leaving, v.leavingFor = true, 2*withdrawAfter },
+			change: func(v *bgpView) { v.leaving = map[string]time.Duration{"10.0.0.9": 2 * withdrawAfter} },
 		},
 		{
 			name: "drained, a Service is more patient", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster(), patient(60)), want: "10.0.0.9/32",
-			change: func(v *bgpView) { v.leaving, v.leavingFor = true, 2*withdrawAfter },
+			change: func(v *bgpView) { v.leaving = map[string]time.Duration{"10.0.0.9": 2 * withdrawAfter} },
 		},
 		{
 			name: "drained, the Service is less patient", vip: bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, patient(1)),
-			change: func(v *bgpView) { v.leaving, v.leavingFor = true, withdrawAfter/2 },
+			change: func(v *bgpView) { v.leaving = map[string]time.Duration{"10.0.0.9": withdrawAfter / 2} },
 		},
 	})
 }
@@ -197,26 +198,6 @@ func TestLinkBandwidth(t *testing.T) {
 	}
 	if got := linkBandwidth(100, 1000); got != math.MaxUint32 {
 		t.Errorf("more than there is room for: %d", got)
-	}
-}
-
-func TestLeaves(t *testing.T) {
-	plain := bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, cluster())
-	ruled := withRules(bgpVIP("10.0.0.8", v1alpha1.BGPAnnouncement{}, cluster()), v1alpha1.NodeRules{LeaveOnCordon: true})
-	for _, tt := range []struct {
-		name string
-		node nodeFacts
-		vips []*v1alpha1.VirtualIP
-		want bool
-	}{
-		{"drained", nodeFacts{draining: true}, nil, true},
-		{"cordoned", nodeFacts{cordoned: true}, []*v1alpha1.VirtualIP{plain}, false},
-		{"cordoned, which is a sign", nodeFacts{cordoned: true}, []*v1alpha1.VirtualIP{plain, ruled}, true},
-		{"not cordoned", nodeFacts{}, []*v1alpha1.VirtualIP{ruled}, false},
-	} {
-		if got := leaves(tt.node, tt.vips); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
-		}
 	}
 }
 

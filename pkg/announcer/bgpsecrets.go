@@ -79,6 +79,18 @@ func (s *secretStore) want(ctx context.Context, names map[string]bool) {
 	}
 }
 
+// reading tells whether a Secret is being read for the first time, which ends within secretTimeout.
+func (s *secretStore) reading() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.byName {
+		if errors.Is(f.err, errNotRead) {
+			return true
+		}
+	}
+	return false
+}
+
 // password returns what a key of a Secret holds.
 func (s *secretStore) password(name, key string) secret {
 	s.mu.Lock()

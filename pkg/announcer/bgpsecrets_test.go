@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/fairlead-io/fairlead/pkg/bgp"
 )
 
 // soon awaits a condition.
@@ -101,5 +104,30 @@ func TestSecretIsKeptWhileTheServerIsAway(t *testing.T) {
 	}
 	if got := store.password("tor-a", secretKey); got.password != "pw" || got.err != nil {
 		t.Errorf("while the server is away: %+v", got)
+	}
+}
+
+func TestSecretThatIsBeingReadIsNoError(t *testing.T) {
+	client := fake.NewClientset()
+	answer := make(chan struct{})
+	client.PrependReactor("get", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		<-answer
+		return false, nil, nil
+	})
+	store := newSecretStore(client.CoreV1().Secrets(secretNamespace), func() {})
+	defer store.close()
+	store.want(t.Context(), map[string]bool{"missing": true})
+	b := &bgpAgent{speaker: bgp.New(bgp.Config{})}
+	now := func() bgp.Session {
+		b.problems = map[string]error{"tor-a": fmt.Errorf("spec.passwordSecret: %w", store.password("missing", secretKey).err)}
+		return b.sessions()[0]
+	}
+	if s := now(); !store.reading() || s.State != bgp.Idle || s.LastError != "" {
+		t.Errorf("while the Secret is being read (%v), the session is %+v", store.reading(), s)
+	}
+	close(answer)
+	soon(t, "the end of the reading", func() bool { return !store.reading() })
+	if s := now(); !strings.Contains(s.LastError, `"missing" not found`) {
+		t.Errorf("when the Secret is not there, the session is %+v", s)
 	}
 }

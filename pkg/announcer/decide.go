@@ -27,6 +27,8 @@ type nodeView struct {
 	gatewayLost bool
 	// routers are the BGPPeers that take routes from this node now, sorted.
 	routers []string
+	// cordoned: no new pods go to the node.
+	cordoned bool
 	// rules counts the changes of access control on this node.
 	rules int
 }
@@ -138,8 +140,11 @@ func routing(node nodeView, a addressView) ownership.Route {
 	return ownership.RouteNone
 }
 
-// routedBy tells whether a router takes a route to the address from this node.
+// routedBy tells whether a router takes a route to the address from this node, and will go on doing so.
 func routedBy(spec *v1alpha1.VirtualIPSpec, node nodeView) bool {
+	if node.cordoned && leavesOnCordon(spec.NodeRules) || excluded(node.labels, spec.NodeRules) {
+		return false
+	}
 	return slices.ContainsFunc(spec.Announce, func(a v1alpha1.Announcement) bool {
 		return a.BGP != nil && selects(a.BGP.NodeSelector, node.labels) && slices.ContainsFunc(node.routers, func(peer string) bool {
 			return len(a.BGP.Peers) == 0 || slices.Contains(a.BGP.Peers, peer)

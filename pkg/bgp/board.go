@@ -31,6 +31,8 @@ type entry struct {
 	peer Peer
 	// late is set when the session has been Established for bfdGrace or longer, and BFD is not up.
 	late bool
+	// untried is set when the last error is that no session could be begun.
+	untried bool
 	// families that both sides carry; empty unless Established.
 	families map[bgp.Family]bool
 }
@@ -61,25 +63,34 @@ func (b *board) with(name string, f func(*entry)) {
 	b.poke()
 }
 
-func (b *board) add(name string)          { b.with(name, func(*entry) {}) }
-func (b *board) fail(name, reason string) { b.with(name, func(e *entry) { e.LastError = reason }) }
-func (b *board) bfd(name, state string)   { b.with(name, func(e *entry) { e.BFD = state }) }
+func (b *board) add(name string) { b.with(name, func(*entry) {}) }
+func (b *board) fail(name, reason string) {
+	b.with(name, func(e *entry) { e.LastError, e.untried = reason, true })
+}
+func (b *board) bfd(name, state string) { b.with(name, func(e *entry) { e.BFD = state }) }
 func (b *board) know(at netip.Addr, p Peer) {
 	b.with(p.Name, func(e *entry) {
 		b.byAddr[at] = p.Name
 		e.peer = p
-		e.Address, e.LocalASN, e.LastError = at, p.LocalASN, ""
+		e.Address, e.LocalASN = at, p.LocalASN
+		if e.untried {
+			e.LastError, e.untried = "", false
+		}
 		if !p.BFD.Enabled() {
 			e.BFD = ""
 		}
 	})
 }
 
-// forget makes the session at an address one that is not there.
-func (b *board) forget(at netip.Addr) {
+// forget makes the session at an address one that is not there. Where it was established, why is its last error.
+func (b *board) forget(at netip.Addr, why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.byName[b.byAddr[at]]; e != nil {
+		e.LastError = ""
+		if e.State == Established && why != "" {
+			e.LastError = "the session was ended here: " + why
+		}
 		e.to(Idle)
 		e.Address = netip.Addr{}
 	}

@@ -74,3 +74,24 @@ func TestBFDHasTimeToComeUp(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyASessionBeginsAnew(t *testing.T) {
+	b := started()
+	b.goesTo(bgp.BGP_FSM_ESTABLISHED, api.PeerState_DISCONNECT_REASON_UNSPECIFIED, "open-msg-negotiated")
+	const want = "the session was ended here: its password changed"
+	b.forget(torA, "its password changed")
+	b.know(torA, Peer{Name: "tor-a"})
+	if s := b.sessions()[0]; s.State != Idle || s.LastError != want || s.Flaps != 1 {
+		t.Errorf("a session that was established is %+v, want the error %q", s, want)
+	}
+	b.heard(torA, "connection refused")
+	b.forget(torA, "its password changed")
+	if s := b.sessions()[0]; s.LastError != "" {
+		t.Errorf("a session that was not established is %+v", s)
+	}
+	b.fail("tor-a", "no router has advertised itself")
+	b.know(torA, Peer{Name: "tor-a"})
+	if s := b.sessions()[0]; s.LastError != "" {
+		t.Errorf("with its peer found, the session is %+v", s)
+	}
+}

@@ -94,7 +94,9 @@ func (c *classes) classify(routes []Route) map[netip.Prefix]class {
 		return nil
 	}
 	sorted := slices.Clone(routes)
-	slices.SortStableFunc(sorted, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+	slices.SortStableFunc(sorted, func(a, b Route) int {
+		return cmp.Or(a.Prefix.Compare(b.Prefix), compareBools(a.Leaving, b.Leaving)) // an aggregate stays with what stays
+	})
 	out := make(map[netip.Prefix]class, len(routes))
 	for first := 0; first < len(sorted); {
 		end := first + 1
@@ -111,6 +113,17 @@ func (c *classes) classify(routes []Route) map[netip.Prefix]class {
 	return out
 }
 
+// compareBools puts what is not true first.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
 // told returns what a peer is told of a class; false if nothing.
 func (c *classes) told(n class, peer string) (Attributes, bool) {
 	for _, m := range c.members[n] {
@@ -121,10 +134,14 @@ func (c *classes) told(n class, peer string) (Attributes, bool) {
 	return Attributes{}, false
 }
 
-// drained is how routes are announced by a node that is about to go: by anybody else first (RFC 8326).
-func drained(routes []Route) []Route {
+// lastResort is the routes with those that leave, or all, as a node announces them that is about to give them up: by
+// anybody else first (RFC 8326).
+func lastResort(routes []Route, all bool) []Route {
 	out := slices.Clone(routes)
 	for i := range out {
+		if !all && !out[i].Leaving {
+			continue
+		}
 		lowest := uint32(0)
 		out[i].LocalPreference = &lowest
 		out[i].Communities = append(slices.Clone(out[i].Communities), community.GracefulShutdown())

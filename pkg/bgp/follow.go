@@ -128,7 +128,7 @@ func (s *Speaker) followInterfaces(ctx context.Context) {
 		}
 		logger := klog.FromContext(ctx)
 		logger.Info("Found the peer of an interface", "peer", p.Name, "interface", p.Interface, "address", at)
-		if err := s.disconnect(ctx, p); err != nil {
+		if err := s.disconnect(ctx, p, "another router is at the interface now"); err != nil {
 			logger.Error(err, "Old session not ended", "peer", p.Name)
 		}
 		if err := s.connect(ctx, p); err != nil {

@@ -109,18 +109,18 @@ func (s *Speaker) removePeers(ctx context.Context, desired map[string]Peer) erro
 		if want, ok := desired[name]; ok && want == p.Peer {
 			continue
 		}
-		errs = append(errs, s.disconnect(ctx, p))
+		errs = append(errs, s.disconnect(ctx, p, "its configuration or password changed"))
 		delete(s.peers, name)
 	}
 	return errors.Join(errs...)
 }
 
-// disconnect ends the session with a peer; it stays known.
-func (s *Speaker) disconnect(ctx context.Context, p *applied) error {
+// disconnect ends the session with a peer, for a reason in words; it stays known.
+func (s *Speaker) disconnect(ctx context.Context, p *applied, why string) error {
 	if !p.at.IsValid() {
 		return nil
 	}
-	s.board.forget(p.at)
+	s.board.forget(p.at, why)
 	delete(s.held, p.at)
 	err := s.server.DeletePeer(ctx, &api.DeletePeerRequest{Address: p.at.String()})
 	p.at = netip.Addr{}
@@ -168,10 +168,11 @@ func (s *Speaker) connect(ctx context.Context, p *applied) error {
 		}
 	}
 	s.board.know(at, p.Peer)
-	if err := s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: apiPeer(p.Peer, at, !s.everHad)}); err != nil {
-		s.board.forget(at)
+	if err := s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: apiPeer(p.Peer, at, s.resumed[p.Name])}); err != nil {
+		s.board.forget(at, "")
 		return err
 	}
+	delete(s.resumed, p.Name)
 	p.at = at
 	return nil
 }
@@ -225,10 +226,7 @@ func (s *Speaker) setRoutes(ctx context.Context, peers []Peer) error {
 		}
 		routes = append(routes, r)
 	}
-	if s.drained || s.desired.Draining {
-		routes = drained(routes)
-	}
-	want := s.classes.classify(routes)
+	want := s.classes.classify(lastResort(routes, s.drained))
 	used, both := classesOf(want), classesOf(want)
 	maps.Copy(both, classesOf(s.routes))
 	if err := s.installPolicy(ctx, both, peers); err != nil {

@@ -37,15 +37,18 @@ type Speaker struct {
 	adverts *advertisers
 
 	// mu serialises all that changes the server.
-	mu       sync.Mutex
-	server   *server.BgpServer // nil until there is a peer
-	log      *logBridge
-	end      context.CancelFunc
-	tasks    sync.WaitGroup
-	desired  Desired
-	drained  bool
-	stopped  bool
-	everHad  bool // there were peers before: new ones are not restarts
+	mu      sync.Mutex
+	server  *server.BgpServer // nil until there is a peer
+	log     *logBridge
+	end     context.CancelFunc
+	tasks   sync.WaitGroup
+	desired Desired
+	drained bool
+	stopped bool
+	everHad bool // there were peers before: new ones are not restarts
+	// resumed are the peers of the beginning that have not been connected to yet: they may have kept routes of the process
+	// before this one, and an unnumbered one takes its time to be found.
+	resumed  map[string]bool
 	routerID netip.Addr
 	peers    map[string]*applied
 	routes   map[netip.Prefix]class
@@ -73,7 +76,7 @@ func New(cfg Config) *Speaker {
 	return &Speaker{
 		cfg: cfg, changed: changed, board: newBoard(changed), adverts: adverts, find: adverts.router,
 		peers: map[string]*applied{}, routes: map[netip.Prefix]class{}, classes: newClasses(),
-		held: map[netip.Addr]bool{}, sets: map[string][]netip.Addr{}, tags: map[class]bool{},
+		held: map[netip.Addr]bool{}, sets: map[string][]netip.Addr{}, tags: map[class]bool{}, resumed: map[string]bool{},
 	}
 }
 
@@ -170,6 +173,9 @@ func (s *Speaker) reconcile(ctx context.Context) error {
 		if _, ok := s.peers[p.Name]; !ok {
 			s.peers[p.Name] = &applied{Peer: p}
 			s.board.add(p.Name)
+		}
+		if !s.everHad {
+			s.resumed[p.Name] = true
 		}
 	}
 	// Routes first: a session that comes up tells its peer all there is, and then that this was all.

@@ -16,8 +16,6 @@ type Desired struct {
 	Peers    []Peer
 	// Routes may have several entries of one prefix: a peer is told the first that is for it.
 	Routes []Route
-	// Draining announces them as those of a machine about to go; see [Speaker.Drain].
-	Draining bool
 }
 
 // Peer is one session. Any change to it but of the name's order resets this session. Name, Address or Interface, ASN
@@ -72,6 +70,8 @@ type Route struct {
 	Attributes
 	// Peers names who is told; empty means all.
 	Peers []string
+	// Leaving announces it as that of a machine about to give it up; see [Speaker.Drain].
+	Leaving bool
 }
 
 // Attributes of a route.

@@ -6,9 +6,6 @@ import (
 	"reflect"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
@@ -44,28 +41,5 @@ func (r *Reconciler) announce(spec *v1alpha1.VirtualIPSpec, want, before setting
 	case reflect.DeepEqual(before, settings.AddressSettings{}):
 		base = spec.Announce
 	}
-	resolved, err := resolve(base, want)
-	if err != nil {
-		return nil, err
-	}
-	if r.config.Rules.of(want).LeaveOnCordon {
-		resolved = withoutCordoned(resolved, r.cordoned())
-	}
-	return resolved, nil
-}
-
-// cordoned returns the host names of the nodes that are cordoned, in order.
-func (r *Reconciler) cordoned() []string {
-	nodes, err := r.config.Nodes.Lister().List(labels.Everything())
-	if err != nil {
-		return nil // a lister of a cache does not fail
-	}
-	var names []string
-	for _, node := range nodes {
-		if name := node.Labels[corev1.LabelHostname]; node.Spec.Unschedulable && name != "" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
+	return resolve(base, want)
 }

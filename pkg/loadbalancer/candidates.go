@@ -18,7 +18,7 @@ import (
 // counts the epoch on where they change. Which nodes announce by BGP is for their announcers to tell, which learn the
 // rules from here.
 func (r *Reconciler) setCandidates(spec *v1alpha1.VirtualIPSpec, current []string) {
-	spec.NodeRules = r.config.Rules.onRecord()
+	spec.NodeRules = r.config.Rules.of(wishes(spec)).onRecord()
 	candidates := r.book.revise(func(load placement.Load) []string { return r.place(spec, current, load) })
 	if !slices.Equal(candidates, spec.Candidates) {
 		spec.Candidates = candidates

@@ -171,20 +171,3 @@ func selectsNone(nodes []announcerNode, want settings.AddressSettings) bool {
 	return selector != nil && len(nodes) > 0 &&
 		!slices.ContainsFunc(nodes, func(n announcerNode) bool { return selects(selector, n.node.Labels) })
 }
-
-// withoutCordoned takes cordoned nodes out of the announcements by BGP, which every node makes that a selector takes. Only
-// nodes that are cordoned stand in the selector, so that a new node is taken at once.
-func withoutCordoned(entries []v1alpha1.Announcement, cordoned []string) []v1alpha1.Announcement {
-	if len(cordoned) == 0 {
-		return entries
-	}
-	without := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-		{Key: corev1.LabelHostname, Operator: metav1.LabelSelectorOpNotIn, Values: cordoned},
-	}}
-	for i := range entries {
-		if entries[i].BGP != nil {
-			entries[i].BGP.NodeSelector = both(entries[i].BGP.NodeSelector, without)
-		}
-	}
-	return entries
-}
