@@ -51,7 +51,7 @@ func (c *cloud) awaitAnswers(t *testing.T, r router, addr fmt.Stringer, pods ...
 
 // told looks for the sessions where an operator would.
 func told(t *testing.T, c *cloud, _ addresses) {
-	c.awaitSessions(t, "n1", 2, time.Time{})
+	c.awaitSessions(t, "n1", time.Time{})
 	text, err := c.HTTPGet(t.Context(), "n1", "http://127.0.0.1:7480/metrics")
 	must(t, err)
 	for _, line := range []string{`bgp_session_up{peer="tor-a"} 1`, `bgp_prefixes{peer="tor-b"} 2`, `bgp_bfd_up{peer="tor-b"} 1`} {
@@ -70,7 +70,7 @@ func local(t *testing.T, c *cloud, _ addresses) {
 		must(t, err)
 		pods = append(pods, pod)
 	}
-	addrs := c.service(t, "local", app("local"), localPolicy)
+	addrs := c.service(t, "local", app("local"), localPolicy, annotated(map[string]string{"bgp-link-bandwidth": "8"}))
 	c.awaitHops(t, addrs, "n1", "n2")
 	for _, r := range c.routers {
 		for i, addr := range addrs {
@@ -81,6 +81,12 @@ func local(t *testing.T, c *cloud, _ addresses) {
 				t.Errorf("the pod saw the client %s, want %s", a.Client, far)
 			}
 		}
+	}
+	more, err := c.StartPod(ctx, lab.PodSpec{Name: "local-more", Node: "n2", Labels: app("local")})
+	must(t, err)
+	pods = append(pods, more)
+	for _, addr := range addrs { // in bytes per second
+		c.awaitFRR(t, addr, map[string]string{"n1": "LB:64512:1000000", "n2": "LB:64512:2000000"}, frrPath.bandwidth)
 	}
 	must(t, c.SetPodReady(ctx, pods[0], false))
 	c.awaitHops(t, addrs, "n2")

@@ -62,13 +62,20 @@ func TestBGP(t *testing.T) {
 		name string
 		run  func(*testing.T, *cloud, addresses)
 	}{
+		{"sessions that come up are no cause for warnings", calmStart},
 		{"requests from afar are answered", answered},
 		{"status and metrics tell of the sessions", told},
+		{"annotations say what the routers are told", attributes},
+		{"addresses of one prefix are announced as one", aggregated},
+		{"a peer is the default gateway, under the node's own ASN", discovered},
+		{"events tell of sessions lost, failed and back", warned},
 		{"a Service with Local policy is announced where it has endpoints", local},
 		{"an address of several Services goes with the last", shared},
 		{"a node whose health check fails withdraws, unless all fail", failing},
 		{"an excluded node announces nothing", excluded},
 		{"a drained node loses no request", drained},
+		{"a Service that leaves a cordoned node loses no request", cordoned},
+		{"an announcer that ends for good loses no request", ended},
 		{"a restarted announcer loses no request", restarted},
 		{"both families over an IPv6 session", overIPv6},
 		{"beside another speaker", beside},
@@ -154,23 +161,26 @@ func (c *cloud) service(t *testing.T, name string, pods map[string]string, edit 
 	for _, f := range edit {
 		f(wanted)
 	}
-	services := c.Client().CoreV1().Services("default")
-	_, err := services.Create(t.Context(), wanted, metav1.CreateOptions{})
+	_, err := c.Client().CoreV1().Services("default").Create(t.Context(), wanted, metav1.CreateOptions{})
 	must(t, err)
-	var found addresses
+	return addresses(c.assigned(t, name, 2))
+}
+
+// assigned awaits so many addresses of a Service, and returns them, IPv4 first.
+func (c *cloud) assigned(t *testing.T, name string, families int) []netip.Addr {
+	t.Helper()
+	var found []netip.Addr
 	lab.Await(t.Context(), t, "addresses of "+name, func(ctx context.Context) (bool, string, error) {
-		s, err := services.Get(ctx, name, metav1.GetOptions{})
+		s, err := c.Client().CoreV1().Services("default").Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, "", err
 		}
+		found = nil
 		for _, in := range s.Status.LoadBalancer.Ingress {
-			if a := netip.MustParseAddr(in.IP); a.Is4() {
-				found[0] = a
-			} else {
-				found[1] = a
-			}
+			found = append(found, netip.MustParseAddr(in.IP))
 		}
-		return found[0].IsValid() && found[1].IsValid(), fmt.Sprint(s.Status.LoadBalancer), nil
+		slices.SortFunc(found, netip.Addr.Compare)
+		return len(found) == families, fmt.Sprint(s.Status.LoadBalancer), nil
 	})
 	return found
 }
@@ -181,7 +191,12 @@ func localPolicy(s *corev1.Service) {
 
 // hops returns the nodes that a router's kernel sends an address's traffic to, and any hop that is no node.
 func (c *cloud) hops(r router, addr netip.Addr) ([]string, error) {
-	found, err := c.NextHops(r.host, netip.PrefixFrom(addr, addr.BitLen()))
+	return c.hopsOf(r, netip.PrefixFrom(addr, addr.BitLen()))
+}
+
+// hopsOf is hops for a prefix.
+func (c *cloud) hopsOf(r router, prefix netip.Prefix) ([]string, error) {
+	found, err := c.NextHops(r.host, prefix)
 	var nodes []string
 	for _, hop := range found {
 		name, ok := c.nodeOf[hop]

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
 const (
@@ -78,20 +80,45 @@ func (x client) end(t *testing.T) []lab.RouteChange {
 func drained(t *testing.T, c *cloud, web addresses) {
 	clients := c.clients(t, web)
 	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":"true"}}`)
-	lab.Await(t.Context(), t, "GRACEFUL_SHUTDOWN at FRR", func(ctx context.Context) (bool, string, error) {
-		out, err := c.frr.Vtysh(ctx, "show bgp ipv4 unicast community graceful-shutdown")
-		return strings.Contains(out, web[0].String()), out, err
-	})
-	lab.Await(t.Context(), t, "GRACEFUL_SHUTDOWN at BIRD", func(ctx context.Context) (bool, string, error) {
-		out, err := c.bird.Birdc(ctx, "show", "route", "where", "(65535,0)", "~", "bgp_community", "&&", "bgp_local_pref", "=", "0")
-		return strings.Contains(out, web[0].String()) && strings.Contains(out, web[1].String()), out, err
-	})
+	c.awaitLastResort(t, web, addresses{})
 	c.awaitHops(t, web, "n1", "n3")
 	c.awaitWithdrawn(t, web)
 	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":null}}`)
 	c.awaitHops(t, web, c.Nodes()...)
 	for _, x := range clients {
 		x.end(t)
+	}
+}
+
+// awaitLastResort waits until both routers have the addresses that leave a node with GRACEFUL_SHUTDOWN, and local
+// preference 0; those that stay must not have it.
+func (c *cloud) awaitLastResort(t *testing.T, leaving, staying addresses) {
+	t.Helper()
+	for _, look := range []struct {
+		router string
+		at     func(ctx context.Context) (string, error)
+	}{
+		{"FRR", func(ctx context.Context) (string, error) {
+			four, err := c.frr.Vtysh(ctx, "show bgp ipv4 unicast community graceful-shutdown")
+			if err != nil {
+				return "", err
+			}
+			six, err := c.frr.Vtysh(ctx, "show bgp ipv6 unicast community graceful-shutdown")
+			return four + six, err
+		}},
+		{"BIRD", func(ctx context.Context) (string, error) {
+			return c.bird.Birdc(ctx, "show", "route", "where", "(65535,0)", "~", "bgp_community", "&&", "bgp_local_pref", "=", "0")
+		}},
+	} {
+		lab.Await(t.Context(), t, "GRACEFUL_SHUTDOWN at "+look.router, func(ctx context.Context) (bool, string, error) {
+			out, err := look.at(ctx)
+			for i := range staying {
+				if staying[i].IsValid() && strings.Contains(out, staying[i].String()+"/") {
+					t.Errorf("%s stays, and is announced as the last resort: %s", staying[i], out)
+				}
+			}
+			return strings.Contains(out, leaving[0].String()+"/") && strings.Contains(out, leaving[1].String()+"/"), out, err
+		})
 	}
 }
 
@@ -106,6 +133,36 @@ func (c *cloud) awaitWithdrawn(t *testing.T, web addresses) {
 		bird, err := c.bird.Birdc(ctx, "show", "route", "for", web[0].String(), "all")
 		return !strings.Contains(frr+bird, "192.0.2.12"), frr + bird, err
 	})
+}
+
+// ended stops an announcer whose peers would not keep its routes: it leaves as the last resort, and a second later for good.
+func ended(t *testing.T, c *cloud, web addresses) {
+	ctx := t.Context()
+	for _, r := range c.routers {
+		_, err := c.fairlead.FairleadV1alpha1().BGPPeers().Patch(ctx, r.peer, types.MergePatchType,
+			[]byte(`{"spec":{"gracefulRestart":null}}`), metav1.PatchOptions{})
+		must(t, err)
+	}
+	began := time.Now()
+	for _, node := range c.Nodes() {
+		c.awaitSessions(t, node, began)
+	}
+	c.awaitHops(t, web, c.Nodes()...)
+	clients := c.clients(t, web)
+	must(t, c.Announcer("n2").Terminate(ctx))
+	c.awaitHops(t, web, "n1", "n3")
+	c.awaitWithdrawn(t, web)
+	for _, x := range clients {
+		x.end(t)
+	}
+	began = time.Now()
+	_, err := c.StartAnnouncer(ctx, "n2")
+	must(t, err)
+	must(t, c.Apply(ctx, c.page.the(t, "Announcing by BGP", "yaml")))
+	for _, node := range c.Nodes() {
+		c.awaitSessions(t, node, began)
+	}
+	c.awaitHops(t, web, c.Nodes()...)
 }
 
 // restarted is [cloud.restart] with BFD, which BIRD does not let a neighbour lose that is restarting.
@@ -124,7 +181,7 @@ func (c *cloud) restart(t *testing.T, web addresses, keeping ...string) {
 	})
 	_, err := c.StartAnnouncer(ctx, "n1")
 	must(t, err)
-	c.awaitSessions(t, "n1", 2, ended)
+	c.awaitSessions(t, "n1", ended)
 	c.awaitHops(t, web, c.Nodes()...)
 	for _, x := range clients {
 		changes := x.end(t)
@@ -134,22 +191,44 @@ func (c *cloud) restart(t *testing.T, web addresses, keeping ...string) {
 	}
 }
 
-// awaitSessions waits until a node's Announcer tells of sessions with all routers, made after the given moment, and of so
-// many prefixes.
-func (c *cloud) awaitSessions(t *testing.T, node string, prefixes int32, after time.Time) {
+// awaitSessions waits until a node's Announcer tells of sessions with all routers, made after the given moment, and that
+// both addresses of a Service are announced.
+func (c *cloud) awaitSessions(t *testing.T, node string, after time.Time) {
+	t.Helper()
+	c.awaitSessionsOf(t, node, func(s v1alpha1.BGPSession) bool {
+		return s.State == "Established" && s.Prefixes == 2 && s.Since != nil && s.LastError == "" &&
+			!s.Since.Time.Before(after.Truncate(time.Second))
+	})
+}
+
+// awaitSessionsOf waits until a node's Announcer tells of sessions with all routers at least, all of which are such.
+func (c *cloud) awaitSessionsOf(t *testing.T, node string, such func(v1alpha1.BGPSession) bool) {
 	t.Helper()
 	lab.Await(t.Context(), t, "sessions of "+node, func(ctx context.Context) (bool, string, error) {
 		a, err := c.fairlead.FairleadV1alpha1().Announcers().Get(ctx, node, metav1.GetOptions{})
 		if err != nil {
 			return false, "", err
 		}
-		ok := len(a.Status.BGP) == len(c.routers)
+		ok := len(a.Status.BGP) >= len(c.routers)
 		for _, s := range a.Status.BGP {
-			ok = ok && s.State == "Established" && s.Prefixes == prefixes && s.Since != nil && s.LastError == "" &&
-				!s.Since.Time.Before(after.Truncate(time.Second))
+			ok = ok && such(s)
 		}
 		return ok, fmt.Sprintf("%+v", a.Status.BGP), nil
 	})
+}
+
+// session is what a node's Announcer tells of one session.
+func (c *cloud) session(t *testing.T, node, peer string) v1alpha1.BGPSession {
+	t.Helper()
+	a, err := c.fairlead.FairleadV1alpha1().Announcers().Get(t.Context(), node, metav1.GetOptions{})
+	must(t, err)
+	for _, s := range a.Status.BGP {
+		if s.Peer == peer {
+			return s
+		}
+	}
+	t.Fatalf("%s tells of no session with %s: %+v", node, peer, a.Status.BGP)
+	return v1alpha1.BGPSession{}
 }
 
 // crashed is the last of the tests. Without BFD the routers would wait for the hold time of 90 s, or for the restart.

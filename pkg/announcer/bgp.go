@@ -131,6 +131,7 @@ func (b *bgpAgent) run(ctx context.Context) {
 		pause := bgpInterval
 		if b.synced() {
 			pause = min(pause, b.reconcile(ctx))
+			b.tell(ctx)
 		}
 		next.Reset(pause)
 	}

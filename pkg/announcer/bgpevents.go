@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
@@ -20,6 +21,10 @@ const (
 	reasonSessionFailed = "SessionFailed"
 )
 
+// settleTime is how long a session must last before it counts as established, and its loss as one. A router may begin BFD
+// anew when it first has a session, which ends that session once.
+const settleTime = 2 * time.Second
+
 // sessionNews finds out what is worth an event: a session that came up or was lost, and an error that keeps it from
 // coming up, each once until it is up again.
 type sessionNews struct {
@@ -28,8 +33,12 @@ type sessionNews struct {
 }
 
 type knownSession struct {
-	state  bgp.State
-	errors map[string]bool
+	state bgp.State
+	since time.Time // of state
+	told  bool      // that the session is established
+	// forgiven is set when the session ended once, by BFD, before it had settled.
+	forgiven bool
+	errors   map[string]bool
 }
 
 // sessionEvent is one event on a BGPPeer.
@@ -42,7 +51,7 @@ func newSessionNews(self string) *sessionNews {
 }
 
 // take compares the sessions with what was known of them.
-func (n *sessionNews) take(sessions []bgp.Session) []sessionEvent {
+func (n *sessionNews) take(sessions []bgp.Session, now time.Time) []sessionEvent {
 	var out []sessionEvent
 	seen := map[string]bool{}
 	for _, s := range sessions {
@@ -52,10 +61,10 @@ func (n *sessionNews) take(sessions []bgp.Session) []sessionEvent {
 			k = &knownSession{errors: map[string]bool{}}
 			n.known[s.Peer] = k
 		}
-		if e, ok := n.judge(k, s); ok {
+		if e, ok := n.judge(k, s, now); ok {
 			out = append(out, e)
 		}
-		k.state = s.State
+		k.state, k.since = s.State, s.Since
 	}
 	for peer := range n.known {
 		if !seen[peer] {
@@ -65,16 +74,23 @@ func (n *sessionNews) take(sessions []bgp.Session) []sessionEvent {
 	return out
 }
 
-func (n *sessionNews) judge(k *knownSession, s bgp.Session) (sessionEvent, bool) {
+func (n *sessionNews) judge(k *knownSession, s bgp.Session, now time.Time) (sessionEvent, bool) {
 	with := "node " + n.self
 	if s.Address.IsValid() {
 		with += " with " + s.Address.String()
 	}
+	established := s.State == bgp.Established
 	switch {
-	case s.State == bgp.Established && k.state != bgp.Established:
+	case established && !k.told && now.Sub(s.Since) >= settleTime:
+		k.told, k.forgiven = true, false
 		clear(k.errors)
 		return sessionEvent{s.Peer, corev1.EventTypeNormal, reasonSessionUp, "session of " + with + " is established"}, true
-	case s.State != bgp.Established && k.state == bgp.Established:
+	case !established && k.state == bgp.Established && !k.told && s.LostByBFD && !k.forgiven && s.Since.Sub(k.since) < settleTime:
+		k.forgiven = true
+		k.errors[s.LastError] = true
+		return sessionEvent{}, false
+	case !established && k.state == bgp.Established:
+		k.told = false
 		k.errors[s.LastError] = true
 		text := "session of " + with + " is lost"
 		if s.LastError != "" {
@@ -92,7 +108,7 @@ func (n *sessionNews) judge(k *knownSession, s bgp.Session) (sessionEvent, bool)
 
 // tell logs and records what has become of the sessions.
 func (b *bgpAgent) tell(ctx context.Context) {
-	for _, e := range b.news.take(b.sessions()) {
+	for _, e := range b.news.take(b.sessions(), time.Now()) {
 		klog.FromContext(ctx).Info("BGP session changed", "peer", e.peer, "reason", e.reason, "text", e.text)
 		obj, ok, err := b.peers.GetStore().GetByKey(e.peer)
 		if peer, is := obj.(*v1alpha1.BGPPeer); err == nil && ok && is {

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/component-base/metrics"
 	"k8s.io/component-base/metrics/testutil"
 
@@ -17,37 +16,88 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/bgp"
 )
 
-func TestSessionNews(t *testing.T) {
-	at := netip.MustParseAddr("192.0.2.1")
-	session := func(state bgp.State, why string) []bgp.Session {
-		return []bgp.Session{{Peer: "tor-a", Address: at, State: state, LastError: why}}
-	}
-	n := newSessionNews("n1")
-	for i, step := range []struct {
-		sessions []bgp.Session
-		want     []string
-	}{
-		{session(bgp.Idle, ""), nil},
-		{session(bgp.Active, "connection refused"), []string{"SessionFailed: session of node n1 with 192.0.2.1: connection refused"}},
-		{session(bgp.Connect, "connection refused"), nil},
-		{session(bgp.Active, "timeout"), []string{"SessionFailed: session of node n1 with 192.0.2.1: timeout"}},
-		{session(bgp.Active, "connection refused"), nil},
-		{session(bgp.Established, ""), []string{"SessionEstablished: session of node n1 with 192.0.2.1 is established"}},
-		{session(bgp.Established, ""), nil},
-		{session(bgp.Idle, "cease"), []string{"SessionLost: session of node n1 with 192.0.2.1 is lost: cease"}},
-		{session(bgp.Active, "cease"), nil},
-		{session(bgp.Active, "connection refused"), []string{"SessionFailed: session of node n1 with 192.0.2.1: connection refused"}},
-		{nil, nil},
-		{session(bgp.Established, ""), []string{"SessionEstablished: session of node n1 with 192.0.2.1 is established"}},
-	} {
+// sessionStep is what is seen of tor-a's session so many milliseconds after the start, and the events that follow.
+type sessionStep struct {
+	at    int
+	state bgp.State
+	why   string
+	bfd   bool // the session was lost by BFD
+	want  string
+}
+
+// trySessions goes through the steps. A state counts from the step on that first has it.
+func trySessions(t *testing.T, steps []sessionStep) {
+	t.Helper()
+	n, began := newSessionNews("n1"), time.Now()
+	s := bgp.Session{Peer: "tor-a", Address: netip.MustParseAddr("192.0.2.1")}
+	for i, step := range steps {
+		now := began.Add(time.Duration(step.at) * time.Millisecond)
+		var all []bgp.Session
+		if step.state != "" {
+			if s.State != step.state {
+				s.Since = now
+			}
+			s.State, s.LastError, s.LostByBFD = step.state, step.why, step.bfd
+			all = append(all, s)
+		}
 		var got []string
-		for _, e := range n.take(step.sessions) {
-			got = append(got, e.reason+": "+e.text)
+		for _, e := range n.take(all, now) {
+			got = append(got, e.kind+" "+e.reason+": "+e.text)
 		}
-		if diff := cmp.Diff(step.want, got); diff != "" {
-			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		if text := strings.Join(got, "\n"); text != step.want {
+			t.Errorf("step %d: the events are %q, want %q", i, text, step.want)
 		}
 	}
+}
+
+const (
+	newsUp     = "Normal SessionEstablished: session of node n1 with 192.0.2.1 is established"
+	newsLost   = "Warning SessionLost: session of node n1 with 192.0.2.1 is lost"
+	newsFailed = "Warning SessionFailed: session of node n1 with 192.0.2.1: "
+)
+
+func TestSessionNews(t *testing.T) {
+	trySessions(t, []sessionStep{
+		{0, bgp.Idle, "", false, ""},
+		{10, bgp.Active, "connection refused", false, newsFailed + "connection refused"},
+		{20, bgp.Connect, "connection refused", false, ""},
+		{30, bgp.Active, "timeout", false, newsFailed + "timeout"},
+		{40, bgp.Active, "connection refused", false, ""},
+		{50, bgp.Established, "", false, ""},
+		{3000, bgp.Established, "", false, newsUp},
+		{6000, bgp.Established, "", false, ""},
+		{6010, bgp.Established, "bfd is Down", false, newsFailed + "bfd is Down"},
+		{7000, bgp.Idle, "cease", true, newsLost + ": cease"},
+		{7010, bgp.Active, "cease", false, ""},
+		{7020, bgp.Active, "connection refused", false, newsFailed + "connection refused"},
+		{8000, "", "", false, ""}, // no such peer any more
+		{9000, bgp.Established, "", false, ""},
+		{12000, bgp.Established, "", false, newsUp},
+	})
+}
+
+func TestSessionThatDoesNotSettle(t *testing.T) {
+	t.Run("by BFD, which is forgiven once", func(t *testing.T) {
+		trySessions(t, []sessionStep{
+			{0, bgp.Established, "", false, ""},
+			{200, bgp.Idle, "BFD went down", true, ""},
+			{210, bgp.Active, "BFD went down", true, ""},
+			{1500, bgp.Established, "", false, ""},
+			{1700, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
+			{3000, bgp.Established, "", false, ""},
+			{6000, bgp.Established, "", false, newsUp},
+			{7000, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
+			{8000, bgp.Established, "", false, ""},
+			{8200, bgp.Idle, "BFD went down", true, ""},
+			{8300, bgp.Idle, "connection refused", true, newsFailed + "connection refused"},
+		})
+	})
+	t.Run("for another reason", func(t *testing.T) {
+		trySessions(t, []sessionStep{
+			{0, bgp.Established, "", false, ""},
+			{200, bgp.Idle, "maximum number of prefixes reached", false, newsLost + ": maximum number of prefixes reached"},
+		})
+	})
 }
 
 func TestSessionMetrics(t *testing.T) {

@@ -91,8 +91,10 @@ func TestRoutedBy(t *testing.T) {
 		{"cordoned", nodeView{routers: []string{"tor-a"}, cordoned: true}, v1alpha1.NodeRules{}, true},
 		{"cordoned, which is a sign", nodeView{routers: []string{"tor-a"}, cordoned: true}, v1alpha1.NodeRules{LeaveOnCordon: true}, false},
 		{
-			"excluded", nodeView{routers: []string{"tor-a"}, labels: labels.Set{corev1.LabelNodeExcludeBalancers: ""}},
-			v1alpha1.NodeRules{}, false,
+			"excluded",
+			nodeView{routers: []string{"tor-a"}, labels: labels.Set{corev1.LabelNodeExcludeBalancers: ""}},
+			v1alpha1.NodeRules{},
+			false,
 		},
 	} {
 		vip := withRules(bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{Peers: []string{"tor-a"}}, cluster()), tt.rules)

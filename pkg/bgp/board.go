@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
@@ -33,6 +34,8 @@ type entry struct {
 	late bool
 	// untried is set when the last error is that no session could be begun.
 	untried bool
+	// overLimit is when the session was closed because the peer sent too many routes; zero if it was not, or is tried again.
+	overLimit time.Time
 	// families that both sides carry; empty unless Established.
 	families map[bgp.Family]bool
 }
@@ -167,17 +170,37 @@ func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
 	if e == nil {
 		return
 	}
-	state := stateOf(ev.Peer.State.SessionState)
+	state, was := stateOf(ev.Peer.State.SessionState), e.State
 	if !e.to(state) {
 		return
 	}
-	if state == Established {
+	if was == Established {
+		e.LostByBFD = byBFD(ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage)
+	}
+	if ev.Peer.State.AdminState == api.PeerState_ADMIN_STATE_PFX_CT {
+		e.LastError, e.overLimit = overLimitInWords(), e.Since
+	} else if state == Established {
 		e.LastError = ""
 		e.families = commonFamilies(ev.Peer.State.LocalCap, ev.Peer.State.RemoteCap)
 	} else if s := ev.Peer.State; s.DisconnectMessage != "" && isError(s.DisconnectReason) {
 		e.LastError = endInWords(s.DisconnectReason, s.DisconnectMessage)
 	}
 	b.poke()
+}
+
+// rested returns the peers whose sessions were closed for too many routes so long ago that they are to be tried again, and
+// takes it that they are.
+func (b *board) rested(now time.Time, rest time.Duration) []netip.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []netip.Addr
+	for _, e := range b.byName {
+		if !e.overLimit.IsZero() && now.Sub(e.overLimit) >= rest && e.Address.IsValid() {
+			e.overLimit = time.Time{}
+			out = append(out, e.Address)
+		}
+	}
+	return out
 }
 
 // awaitBFD makes it an error that BFD of an Established session is not up, once it has had the time.

@@ -43,57 +43,6 @@ func TestWrongASN(t *testing.T) {
 	t.Logf("with a wrong ASN: %+v", session(s, "frr"))
 }
 
-func TestRestart(t *testing.T) {
-	for _, tt := range []struct {
-		name       string
-		keep       bool
-		wantAbsent bool
-	}{{"leaving without a word", true, false}, {"cease", false, true}} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRouter(t, "frr", 1)
-			r.frr(frrConfig(r, "bgp graceful-restart"))
-			peer := frrPeer(r)
-			peer.GracefulRestart = 30 * time.Second
-			d := Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}}
-			first := newSpeaker(t)
-			apply(t, first, d)
-			established(t, first)
-			r.has("10.99.0.1/32", true)
-			r.has("fd99::1/128", true)
-			if err := first.Stop(t.Context(), tt.keep); err != nil {
-				t.Fatal(err)
-			}
-			absent := false
-			look := func() {
-				absent = absent || r.path("10.99.0.1/32") == nil || r.path("fd99::1/128") == nil
-			}
-			await(t, "the session gone", func() (bool, string) {
-				look()
-				out := r.vtysh("show bgp neighbors 10.9.1.1")
-				return !strings.Contains(out, "BGP state = Established"), out
-			})
-			second := newSpeaker(t)
-			apply(t, second, d)
-			began := time.Now()
-			await(t, "the session back", func() (bool, string) {
-				look()
-				x := session(second, "frr")
-				return x.State == Established, fmt.Sprintf("%+v", x)
-			})
-			t.Logf("session back after %v", time.Since(began))
-			await(t, "fresh routes", func() (bool, string) {
-				look()
-				p, p6 := r.path("10.99.0.1/32"), r.path("fd99::1/128")
-				return p != nil && !p.Stale && p6 != nil && !p6.Stale, fmt.Sprintf("%+v %+v", p, p6)
-			})
-			look()
-			if absent != tt.wantAbsent {
-				t.Errorf("routes were absent: %v, want %v", absent, tt.wantAbsent)
-			}
-		})
-	}
-}
-
 func TestBFD(t *testing.T) {
 	r := newRouter(t, "frr", 1)
 	r.frr(frrConfig(r))
@@ -139,29 +88,6 @@ func TestBFD(t *testing.T) {
 	r.run("ip", "link", "set", "eth0", "up")
 	established(t, s)
 	r.has("10.99.0.1/32", true)
-}
-
-func TestUnnumbered(t *testing.T) {
-	r := newRouter(t, "frr", 1)
-	r.frr(`router bgp 64500
- bgp router-id 10.9.1.2
- no bgp ebgp-requires-policy
- neighbor eth0 interface remote-as 64512
- address-family ipv6 unicast
-  neighbor eth0 activate
- exit-address-family
-`)
-	r.vtysh("conf t", "interface eth0", "no ipv6 nd suppress-ra", "ipv6 nd ra-interval 1")
-	s := newSpeaker(t)
-	apply(t, s, Desired{
-		Peers:  []Peer{{Name: "frr", Interface: "frr", ASN: 64500, LocalASN: 64512}},
-		Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}},
-	})
-	established(t, s)
-	p, p6 := r.has("10.99.0.1/32", true), r.has("fd99::1/128", true)
-	if len(p.Nexthops) == 0 || !strings.HasPrefix(p.Nexthops[0].IP, "fe80:") || len(p6.Nexthops) == 0 {
-		t.Errorf("next hops %+v and %+v, want link-local ones (RFC 5549)", p.Nexthops, p6.Nexthops)
-	}
 }
 
 func TestIPv4RoutesOverIPv6(t *testing.T) {

@@ -20,8 +20,10 @@ const (
 	// bfdGrace is how long BFD of an Established session may take before it is an error that it is not up. Both sides begin
 	// with one packet a second (RFC 5880 section 6.8.3), and need three.
 	bfdGrace = 5 * time.Second
-	// findPoll is how often unnumbered peers are looked for.
+	// findPoll is how often unnumbered peers are looked for, and what rests is looked at.
 	findPoll = time.Second
+	// limitRest is how long a session rests whose peer sent too many routes.
+	limitRest = 5 * time.Minute
 )
 
 // follow does what time and others bring about, until ctx is done.
@@ -37,6 +39,7 @@ func (s *Speaker) follow(ctx context.Context) {
 			s.followBFD(ctx)
 		case <-slow.C:
 			s.followInterfaces(ctx)
+			s.followLimits(ctx)
 		}
 	}
 }
@@ -134,6 +137,19 @@ func (s *Speaker) followInterfaces(ctx context.Context) {
 		if err := s.connect(ctx, p); err != nil {
 			s.board.fail(p.Name, err.Error())
 			logger.Error(err, "Session not opened", "peer", p.Name)
+		}
+	}
+}
+
+// followLimits has sessions tried again that GoBGP leaves closed for ever: those with peers that sent too many routes.
+func (s *Speaker) followLimits(ctx context.Context) {
+	if !s.mu.TryLock() {
+		return
+	}
+	defer s.mu.Unlock()
+	for _, at := range s.board.rested(time.Now(), s.rest) {
+		if err := s.server.EnablePeer(ctx, &api.EnablePeerRequest{Address: at.String()}); err != nil && ctx.Err() == nil {
+			klog.FromContext(ctx).Error(err, "Session not opened again", "address", at)
 		}
 	}
 }

@@ -4,9 +4,12 @@ package bgp
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 const overLimit = "the peer ended the session: cease, maximum number of prefixes reached"
@@ -114,4 +117,63 @@ func TestLongLivedGracefulRestart(t *testing.T) {
 		out := b.birdc("show route")
 		return !strings.Contains(out, "10.99.0.1/32"), out
 	})
+}
+
+// TestTooManyRoutes has a peer send more routes than are bearable. Its session is closed, and tried again later.
+func TestTooManyRoutes(t *testing.T) {
+	p := newRawPeer(t, 1)
+	s := newSpeaker(t)
+	s.rest = 2 * time.Second
+	apply(t, s, Desired{Peers: []Peer{p.peer()}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}}})
+	raw, err := p.establish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxReceived/1000 + 1 {
+		if _, err := raw.Write(routesOfPeer(t, n)); err != nil {
+			break // it is closed by now
+		}
+	}
+	await(t, "the end of the session", func() (bool, string) {
+		x := session(s, p.name)
+		return x.State != Established && x.LastError == overLimitInWords(), fmt.Sprintf("%+v", x)
+	})
+	<-raw.done
+	if got := known(t, s); got != "10.99.0.1/32 " {
+		t.Errorf("the table has %s", got)
+	}
+	again, err := p.establish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.end()
+	await(t, "the session again", func() (bool, string) {
+		x := session(s, p.name)
+		return x.State == Established && x.LastError == "" && x.Prefixes == 1, fmt.Sprintf("%+v", x)
+	})
+}
+
+// routesOfPeer is the n-th UPDATE of a thousand routes.
+func routesOfPeer(t *testing.T, n int) []byte {
+	t.Helper()
+	next, err := bgp.NewPathAttributeNextHop(netip.MustParseAddr("127.0.1.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := bgp.NewPathAttributeAsPath([]bgp.AsPathParamInterface{bgp.NewAs4PathParam(bgp.BGP_ASPATH_ATTR_TYPE_SEQ, []uint32{64500})})
+	var routes []bgp.PathNLRI
+	for i := range 1000 {
+		at := n*1000 + i
+		nlri, err := bgp.NewIPAddrPrefix(netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(20 + at>>16), byte(at >> 8), byte(at), 0}), 24))
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, bgp.PathNLRI{NLRI: nlri})
+	}
+	update := bgp.NewBGPUpdateMessage(nil, []bgp.PathAttributeInterface{bgp.NewPathAttributeOrigin(0), path, next}, routes)
+	b, err := update.Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

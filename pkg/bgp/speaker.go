@@ -34,6 +34,7 @@ type Speaker struct {
 	changed wake.Signal
 	board   *board
 	find    func(ifname string) (netip.Addr, error)
+	rest    time.Duration // limitRest
 	adverts *advertisers
 
 	// mu serialises all that changes the server.
@@ -74,7 +75,7 @@ func New(cfg Config) *Speaker {
 	changed := wake.New()
 	adverts := newAdvertisers()
 	return &Speaker{
-		cfg: cfg, changed: changed, board: newBoard(changed), adverts: adverts, find: adverts.router,
+		cfg: cfg, changed: changed, board: newBoard(changed), adverts: adverts, find: adverts.router, rest: limitRest,
 		peers: map[string]*applied{}, routes: map[netip.Prefix]class{}, classes: newClasses(),
 		held: map[netip.Addr]bool{}, sets: map[string][]netip.Addr{}, tags: map[class]bool{}, resumed: map[string]bool{},
 	}

@@ -115,6 +115,8 @@ type Session struct {
 	Prefixes int
 	// BFD is Up, Down, Init or AdminDown, and empty without BFD.
 	BFD string
+	// LostByBFD tells that the session ended last because BFD went down.
+	LostByBFD bool
 	// Flaps counts how often the session left Established.
 	Flaps int
 	// LastError in words; empty while all is well.

@@ -3,9 +3,12 @@
 package bgp
 
 import (
+	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 )
 
 // isError tells whether a change of state has a reason that somebody should read. GoBGP gives none that it has a name for
@@ -14,12 +17,21 @@ func isError(reason api.PeerState_DisconnectReason) bool {
 	return reason != api.PeerState_DISCONNECT_REASON_UNSPECIFIED && reason != api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED
 }
 
+// overLimitInWords says why a session rests.
+func overLimitInWords() string {
+	return fmt.Sprintf("the session was ended here: the peer sent more than %d routes of a family; it is tried again after %v",
+		maxReceived, limitRest)
+}
+
 // endInWords says why a session ended, for the person who reads the status.
 func endInWords(reason api.PeerState_DisconnectReason, message string) string {
 	switch reason {
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, api.PeerState_DISCONNECT_REASON_HARD_RESET:
 		return "the peer ended the session: " + notificationInWords(message)
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_INVALID_MSG:
+		if byBFD(reason, message) {
+			return "the session was ended here: BFD went down"
+		}
 		return "the session was ended here: " + notificationInWords(message)
 	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
 		return "nothing was heard from the peer for the hold time"
@@ -36,6 +48,12 @@ func endInWords(reason api.PeerState_DisconnectReason, message string) string {
 	default:
 		return message
 	}
+}
+
+// byBFD tells whether a session was ended because BFD went down: nothing else here sends that NOTIFICATION.
+func byBFD(reason api.PeerState_DisconnectReason, message string) bool {
+	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
+	return reason == api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT && strings.HasSuffix(message, reset)
 }
 
 // notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the

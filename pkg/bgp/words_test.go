@@ -25,6 +25,26 @@ func TestNotificationInWords(t *testing.T) {
 	}
 }
 
+func TestEndByBFD(t *testing.T) {
+	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
+	for _, tt := range []struct {
+		reason  api.PeerState_DisconnectReason
+		message string
+		want    string
+	}{
+		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, "notification-sent " + reset, "the session was ended here: BFD went down"},
+		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, reset, "the session was ended here: BFD went down"},
+		{
+			api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, "notification-received " + reset,
+			"the peer ended the session: cease, administrative reset",
+		},
+	} {
+		if got := endInWords(tt.reason, tt.message); got != tt.want {
+			t.Errorf("%q is %q in words, want %q", tt.message, got, tt.want)
+		}
+	}
+}
+
 func TestWithoutPorts(t *testing.T) {
 	for message, want := range map[string]string{
 		"read tcp 10.9.1.1:40112->10.9.1.2:179: connection reset by peer": "read tcp 10.9.1.1->10.9.1.2:179: connection reset by peer",

@@ -117,7 +117,7 @@ func announceRows() []Annotation {
 			Name: "leave-on-cordon", Level: OfAddress, Verdict: Works, parse: flag(func(d *draft) *bool { return &d.Address.LeaveOnCordon }),
 			Aliases:  alibaba("remove-unscheduled-backend"),
 			Expected: "on or off", Default: "`nodes.leaveOnCordon` in the cloud config",
-			Does: "A cordoned node stops announcing the address.",
+			Does: "A cordoned node gives the address away, as a drained node does.",
 		},
 		{
 			Name: "bgp-peers", Level: OfAddress, Verdict: Works, parse: parsePeers,
