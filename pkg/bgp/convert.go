@@ -22,8 +22,8 @@ const (
 	// own (RFC 4724 section 4.1).
 	deferral = time.Second
 	// maxReceived is how many routes of a family a peer may send before the session is closed. They are all refused, but
-	// kept in memory.
-	maxReceived = 200_000
+	// kept in memory, and GoBGP counts them anew with each UPDATE.
+	maxReceived = 50_000
 	// maxLongLived is what the capability has 24 bits for.
 	maxLongLived = (1<<24 - 1) * time.Second
 )

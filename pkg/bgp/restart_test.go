@@ -4,6 +4,8 @@ package bgp
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,7 @@ func restarted(t *testing.T, r *router, d Desired, keep bool) (absent bool) {
 	established(t, first)
 	r.has("10.99.0.1/32", true)
 	r.has("fd99::1/128", true)
+	r.daemon("ip", "monitor", "route") // sees what is too short to be asked for
 	if err := first.Stop(t.Context(), keep); err != nil {
 		t.Fatal(err)
 	}
@@ -71,5 +74,9 @@ func restarted(t *testing.T, r *router, d Desired, keep bool) (absent bool) {
 		return p != nil && !p.Stale && p6 != nil && !p6.Stale, fmt.Sprintf("%+v %+v", p, p6)
 	})
 	look()
-	return absent
+	changes, err := os.ReadFile(filepath.Join(r.dir, "ip.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return absent || strings.Contains(string(changes), "Deleted 10.99.0.1") || strings.Contains(string(changes), "Deleted fd99::1")
 }
