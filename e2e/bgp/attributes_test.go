@@ -180,12 +180,14 @@ func aggregated(t *testing.T, c *cloud, _ addresses) {
 	must(t, err)
 	t.Cleanup(watch.Stop)
 	c.deleteService(t, "first")
-	lab.Await(t.Context(), t, "the first address to be free", func(ctx context.Context) (bool, string, error) {
+	lab.Await(t.Context(), t, "the first address to be without Services", func(ctx context.Context) (bool, string, error) {
 		list, err := c.fairlead.FairleadV1alpha1().VirtualIPs().List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, "", err
 		}
-		return !slices.ContainsFunc(list.Items, func(v v1alpha1.VirtualIP) bool { return v.Spec.Address == first[0].String() }), "", nil
+		return !slices.ContainsFunc(list.Items, func(v v1alpha1.VirtualIP) bool {
+			return v.Spec.Address == first[0].String() && len(v.Spec.Services) > 0
+		}), "", nil
 	})
 	for _, addr := range second {
 		c.awaitAnswers(t, router, addr, "web-n1", "web-n2", "web-n3")

@@ -127,8 +127,8 @@ func (b *bgpAgent) run(ctx context.Context) {
 			b.hurry()
 			continue
 		}
-		// Half of the routes would be taken for all of them by peers that kept those of the agent before this one.
 		pause := bgpInterval
+		// Half of the routes would be taken for all of them by peers that kept those of the agent before this one.
 		if b.synced() {
 			pause = min(pause, b.reconcile(ctx))
 			b.tell(ctx)
