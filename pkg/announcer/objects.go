@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,12 +113,14 @@ func dropManagedFields(obj any) (any, error) {
 func (o *informed) run(ctx context.Context, box *inbox) {
 	o.factory.Start(ctx.Done())
 	defer o.factory.Shutdown()
-	go func() {
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), o.informerSync...) {
 			klog.FromContext(ctx).Info("Objects read from the API server", "virtualIPs", len(o.allVIPs()), "announcers", len(o.announcers()))
 			box.poke()
 		}
-	}()
+	})
 	o.nodes.Run(ctx.Done())
 }
 

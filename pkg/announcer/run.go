@@ -228,6 +228,7 @@ func (p *parts) assemble(life context.Context) {
 	}
 	p.stopLoop, p.loopEnd = stopLoop, make(chan struct{})
 	p.tasks.Go(func() {
+		defer p.agent.tasks.Wait() // what the loop began ends with its context
 		defer close(p.loopEnd)
 		p.agent.run(loop)
 		p.agent.hosts.wait()

@@ -42,7 +42,6 @@ func (p *parts) stop(life context.Context, end context.CancelCauseFunc) error {
 		logger.V(2).Info("Not everybody may know that this node left", "err", err)
 	}
 	end(nil)
-	p.agent.tasks.Wait()
 	logger.Info("Ended", "addressesLeft", len(left))
 	return nil
 }
@@ -65,7 +64,8 @@ func (a *agent) handOver(ctx context.Context) {
 	}
 }
 
-// leave drops what is left, and returns the names of the VirtualIPs whose status this node has to clear.
+// leave drops what is left, and returns the names of the VirtualIPs whose status this node has to clear; none where the
+// loop has ended before, because layer 2 failed.
 func (a *agent) leave(ctx context.Context) []string {
 	result := make(chan []string, 1)
 	a.do(ctx, func() {
@@ -78,7 +78,12 @@ func (a *agent) leave(ctx context.Context) []string {
 		a.step(ctx, ownership.Leave{})
 		result <- left
 	})
-	return <-result
+	select {
+	case left := <-result:
+		return left
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // lastWords tells the API server what became of the addresses that nobody took, and that the agent has stopped.
