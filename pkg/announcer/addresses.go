@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"k8s.io/klog/v2"
 
@@ -150,7 +151,7 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	if d.reason != old.reason && d.reason != "" {
 		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
 	}
-	if ad.claim.announcing && !equalGlobs(d.interfaces, old.interfaces) {
+	if ad.claim.announcing && !slices.Equal(d.interfaces, old.interfaces) {
 		a.answer(ctx, ad)
 	}
 	if ad.claim.announcing && d.fallback && !old.fallback {
@@ -195,8 +196,4 @@ func (a *agent) tellGates(ctx context.Context) {
 			a.step(ctx, ownership.Eligible{Addresses: byGate[g], Gate: g})
 		}
 	}
-}
-
-func equalGlobs(a, b []string) bool {
-	return len(a) == len(b) && (len(a) == 0 || reflect.DeepEqual(a, b))
 }

@@ -95,7 +95,8 @@ func (a *agent) meetRival(addr netip.Addr, node, by string) {
 	}
 	ad.rival = node
 	a.metrics.conflicts.WithLabelValues("rival").Inc()
-	a.events.rival(ad.vip, fmt.Sprintf("%s is announced by node %s and by %s: gossip between the two does not get through, see the ports it needs", addr, a.self, by))
+	a.events.rival(ad.vip, fmt.Sprintf("%s is announced by node %s and by %s: gossip between the two does not get through, see the "+
+		"ports it needs", addr, a.self, by))
 }
 
 // outOfReach tells whether gossip has not reached the node for a while.

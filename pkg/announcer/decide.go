@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -170,11 +169,7 @@ func l2Announcements(all []v1alpha1.Announcement) []*v1alpha1.L2Announcement {
 // matching returns the first announcement that wants this node. A selector that cannot be parsed matches nothing.
 func matching(l2s []*v1alpha1.L2Announcement, node labels.Set) *v1alpha1.L2Announcement {
 	for _, a := range l2s {
-		if a.NodeSelector == nil {
-			return a
-		}
-		s, err := metav1.LabelSelectorAsSelector(a.NodeSelector)
-		if err == nil && node != nil && s.Matches(node) {
+		if a.NodeSelector == nil || node != nil && selects(a.NodeSelector, node) {
 			return a
 		}
 	}

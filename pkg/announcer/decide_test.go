@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -193,17 +195,9 @@ func checkDecisions(t *testing.T, cases []decideCase) {
 			}}
 			tc.change(&node, &addr)
 			got := decide(node, addr)
-			if !equalDecisions(got, tc.want) {
-				t.Errorf("got  %+v\nwant %+v", got, tc.want)
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(decision{}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("decision (-want +got):\n%s", diff)
 			}
 		})
 	}
-}
-
-func equalDecisions(a, b decision) bool {
-	same := equalGlobs(a.interfaces, b.interfaces)
-	a.interfaces, b.interfaces = nil, nil
-	return same && a.configured == b.configured && a.candidate == b.candidate && a.fallback == b.fallback &&
-		a.probe == b.probe && a.gate == b.gate && a.gateKnown == b.gateKnown && a.reason == b.reason &&
-		a.unhealthy == b.unhealthy && a.route == b.route
 }

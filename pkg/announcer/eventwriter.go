@@ -28,10 +28,9 @@ const (
 	reasonFallback = "NoSubnetForAddress"
 	// reasonRival: two nodes of the cluster announce an address.
 	reasonRival = "AnnouncedTwice"
+	// reasonFailsEverywhere: no node passes a Service's health check.
+	reasonFailsEverywhere = "HealthCheckFailsEverywhere"
 )
-
-// reasonFailsEverywhere of the event that no node passes a Service's health check.
-const reasonFailsEverywhere = "HealthCheckFailsEverywhere"
 
 // eventWriter writes Kubernetes events on VirtualIPs and on the Services that use them. First announcements have none:
 // their status says it, and events cost as much as the status does.
