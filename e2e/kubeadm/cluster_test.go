@@ -22,7 +22,7 @@ import (
 	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
-// TestDocumentedSteps runs what docs/kubeadm.md, docs/install.md and docs/uninstall.md tell people to run. It checks what
+// TestDocumentedSteps runs what docs/kubeadm.md, docs/install.md, docs/uninstall.md and docs/helm.md tell people to run. It checks what
 // comes of each step, that no step is left over, and that nothing stays behind on the machine.
 func TestDocumentedSteps(t *testing.T) {
 	root, err := lab.FindRoot()
@@ -43,7 +43,7 @@ func TestDocumentedSteps(t *testing.T) {
 		Root: root, Progress: os.Stdout, Edited: map[string]string{"manifests/cloud-controller-manager/config.yaml": cloudConfig},
 	})
 	s.buildImages(t, root, "dev")
-	for _, name := range []string{"install", "uninstall"} {
+	for _, name := range []string{"install", "uninstall", "helm"} {
 		if s.documents[name], err = kubeadm.ReadDocument(root, filepath.Join("docs", name+".md")); err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +67,7 @@ func TestDocumentedSteps(t *testing.T) {
 	s.timed(t, "a node drained and rebooted", s.reboot)
 	s.timed(t, "a node removed, and one only cut off", s.remove)
 	s.timed(t, "uninstalled", s.uninstall)
+	s.timed(t, "installed, upgraded and uninstalled with Helm", s.helm)
 	for name, document := range s.documents {
 		for _, block := range document.Left() {
 			t.Errorf("docs/%s.md: nothing has run the block: %s", name, block)
@@ -367,6 +368,10 @@ func (s *scenario) remove(t *testing.T) {
 		_, err := client.CoreV1().Nodes().Get(ctx, "n2", metav1.GetOptions{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err), nil
 	})
+	await(t, "Announcer n2 to go with its Node, and no other", func(ctx context.Context) (bool, string, error) {
+		left, err := s.Kubectl(ctx, "get", "announcers", "-o", "jsonpath={.items[*].metadata.name}")
+		return err == nil && left == "cp n1", fmt.Sprint(left, err), nil
+	})
 	// The same pass over all nodes that deleted n2 has looked at n1.
 	if node := s.node(t, "n1"); ready(node) || node.DeletionTimestamp != nil {
 		t.Errorf("node n1, which is only cut off: %+v", node.ObjectMeta)
@@ -386,6 +391,11 @@ func (s *scenario) uninstall(t *testing.T) {
 	for _, block := range s.take(t, "uninstall", "Uninstalling") {
 		s.run(t, block)
 	}
+	s.checkUninstalled(t)
+}
+
+func (s *scenario) checkUninstalled(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, absent := range [][]string{

@@ -198,10 +198,11 @@ func (c *Cluster) Run(ctx context.Context, name, script string) (string, error) 
 	return c.Exec(ctx, name, append(Enter(pid, c.programs.path()), "bash", "-euo", "pipefail", "-c", "cd "+c.Home(name)+"\n"+script)...)
 }
 
-// Enter returns the command that begins one to be run on the machine whose process 1 is pid.
+// Enter returns the command that begins one to be run on the machine whose process 1 is pid. What programs keep in their
+// user's home goes when the machine is switched off.
 func Enter(pid int, path string) []string {
 	return []string{
 		"nsenter", "--target", fmt.Sprint(pid), "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--net", "--",
-		"env", "-i", "PATH=" + path, "HOME=/root", "KUBECONFIG=/etc/kubernetes/admin.conf",
+		"env", "-i", "PATH=" + path, "HOME=/run/home", "KUBECONFIG=/etc/kubernetes/admin.conf",
 	}
 }

@@ -19,12 +19,13 @@ import (
 type programs struct {
 	kubernetes string // kubeadm, kubelet, kubectl, the control plane and etcd
 	parts      string // containerd and its shim, ctr, network plugins, coredns
+	helm       string // helm
 	own        string // of this tree: machine, systemctl, pause, backend, the kubectl plugin
 }
 
 // path returns the PATH of a machine's processes.
 func (p programs) path() string {
-	return p.own + ":" + p.kubernetes + ":" + p.parts + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	return p.own + ":" + p.kubernetes + ":" + p.parts + ":" + p.helm + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 }
 
 // parts are the programs of a node that are not Kubernetes', as e2e/kubeadm/parts/go.mod pins them.
@@ -44,6 +45,15 @@ func parts(root string) lab.Programs {
 	}
 }
 
+// helm is the Helm whose libraries the chart's own tests use.
+func helm(root string) lab.Programs {
+	return lab.Programs{
+		Module: filepath.Join(root, "e2e", "chart"), Version: "helm",
+		Packages: map[string]string{"helm": "helm.sh/helm/v3/cmd/helm"},
+		Flags:    []string{"-ldflags", "-s -w"},
+	}
+}
+
 // Programs builds what the cache lacks of the programs of a cluster, and returns the directories they are in. A first
 // build takes some ten minutes on two cores.
 func Programs(ctx context.Context, root string, progress io.Writer) ([]string, error) {
@@ -52,7 +62,7 @@ func Programs(ctx context.Context, root string, progress io.Writer) ([]string, e
 		return nil, err
 	}
 	var dirs []string
-	for _, set := range []lab.Programs{kubernetes, parts(root)} {
+	for _, set := range []lab.Programs{kubernetes, parts(root), helm(root)} {
 		dir, err := set.Build(ctx, progress)
 		if err != nil {
 			return nil, err
@@ -79,7 +89,7 @@ func gather(ctx context.Context, l *lab.Lab, root string, progress io.Writer) (p
 	if err := os.Symlink("machine", filepath.Join(dir, "systemctl")); err != nil && !errors.Is(err, os.ErrExist) {
 		return programs{}, fmt.Errorf("name systemctl: %w", err)
 	}
-	return programs{kubernetes: dirs[0], parts: dirs[1], own: dir}, nil
+	return programs{kubernetes: dirs[0], parts: dirs[1], helm: dirs[2], own: dir}, nil
 }
 
 // requireRunc installs runc, which is not written in Go alone, from Debian's or Ubuntu's package.
