@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // TestIdentityHasOneOwner has many take and free a number that no lab can have, as labs do that begin and end.
@@ -64,26 +63,6 @@ func TestLogsTakeThePlaceOfEarlierOnes(t *testing.T) {
 		}
 		if got, err := os.ReadFile(filepath.Join(to, "ccm.log")); err != nil || string(got) != text {
 			t.Errorf("%q, %v; want %q", got, err, text)
-		}
-	}
-}
-
-func TestRestartPauses(t *testing.T) {
-	pause := time.Duration(0)
-	for i, step := range []struct{ ran, want time.Duration }{
-		{time.Second, 0},
-		{time.Second, 10 * time.Second},
-		{time.Second, 20 * time.Second},
-		{9 * time.Minute, 40 * time.Second},
-		{0, 80 * time.Second},
-		{0, 160 * time.Second},
-		{0, 5 * time.Minute},
-		{0, 5 * time.Minute},
-		{10 * time.Minute, 0},
-		{0, 10 * time.Second},
-	} {
-		if pause = restartPause(pause, step.ran, i); pause != step.want {
-			t.Errorf("restart %d: pause %s, want %s", i, pause, step.want)
 		}
 	}
 }
