@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	if os.Geteuid() == 0 && os.Getenv(inNamespace) == "" {
 		os.Exit(again())
 	}
-	// GoBGP drains the queue of a removed peer without waiting for the goroutine that fills it, and so now and then leaves
-	// that goroutine behind, one for each peer removed at most.
+	// GoBGP drains the queue of a removed peer without waiting for the goroutine that fills it. Where something is queued, as
+	// for a peer that has stopped reading, that goroutine is left behind: one for each peer removed at most.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/eapache/channels.(*InfiniteChannel).infiniteBuffer"))
 }
 
