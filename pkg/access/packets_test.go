@@ -5,16 +5,15 @@ package access
 import (
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
 )
 
 // Addresses of the client (good and bad) and of the Service, which the node translates to its own port 8080.
@@ -26,21 +25,21 @@ const (
 // wire is a client and a node in namespaces of their own, with a cable between.
 type wire struct {
 	t            *testing.T
-	client, node netns.NsHandle
+	client, node netnstest.Namespace
 }
 
 // newWire makes both. In the node, rules of nftables translate as kube-proxy's do, and servers answer on port 8080.
 func newWire(t *testing.T) *wire {
 	t.Helper()
 	w := lone(t)
-	w.client = w.namespace()
+	w.client = netnstest.New(t)
 	w.in(w.client, func() {
-		link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(w.node))}
+		link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(w.node.Handle))}
 		if err := netlink.LinkAdd(link); err != nil {
 			t.Fatal(err)
 		}
 	})
-	for _, ns := range []netns.NsHandle{w.client, w.node} {
+	for _, ns := range []netnstest.Namespace{w.client, w.node} {
 		w.run(ns, "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad") // link-local addresses too can be used at once
 	}
 	w.run(w.node, "ip addr add 10.7.0.1/24 dev eth0; ip addr add fd07::1/64 dev eth0 nodad; ip link set lo up; ip link set eth0 up")
@@ -61,59 +60,21 @@ func newWire(t *testing.T) *wire {
 // lone is a node that nothing is connected to.
 func lone(t *testing.T) *wire {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes network namespaces")
-	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("needs nft, to look at what was written")
 	}
 	w := &wire{t: t}
-	w.node = w.namespace()
+	w.node = netnstest.New(t)
 	return w
 }
 
-func (w *wire) namespace() netns.NsHandle {
-	w.t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	host, err := netns.Get()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer host.Close()
-	made, err := netns.New()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := netns.Set(host); err != nil {
-		panic(err) // the thread would go on in the wrong namespace
-	}
-	w.t.Cleanup(func() { made.Close() })
-	return made
-}
-
 // in runs f on a thread inside a namespace.
-func (w *wire) in(ns netns.NsHandle, f func()) {
+func (w *wire) in(ns netnstest.Namespace, f func()) {
 	w.t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	host, err := netns.Get()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer host.Close()
-	if err := netns.Set(ns); err != nil {
-		w.t.Fatal(err)
-	}
-	defer func() {
-		if err := netns.Set(host); err != nil {
-			panic(err)
-		}
-	}()
-	f()
+	ns.Do(w.t, f)
 }
 
-func (w *wire) run(ns netns.NsHandle, script string) {
+func (w *wire) run(ns netnstest.Namespace, script string) {
 	w.t.Helper()
 	w.in(ns, func() {
 		if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {

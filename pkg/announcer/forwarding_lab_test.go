@@ -4,38 +4,18 @@ package announcer
 
 import (
 	"net/netip"
-	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
-	"github.com/vishvananda/netns"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
 )
 
 // inNamespace runs the rest of the test in a network namespace of its own, prepared by commands.
 func inNamespace(t *testing.T, commands ...[]string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it makes a network namespace")
-	}
-	runtime.LockOSThread()
-	host, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := netns.Set(host); err != nil {
-			return // the thread stays locked and ends with its goroutine
-		}
-		ns.Close()
-		host.Close()
-		runtime.UnlockOSThread()
-	})
+	netnstest.Enter(t)
 	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v: %s", c, err, out)

@@ -5,7 +5,6 @@ package bgp
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -17,37 +16,18 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
 )
 
-// inNamespace marks the process that has a network of its own: GoBGP opens sockets on threads of its choice, so that it
+// TestMain runs the tests in a process with a network of its own: GoBGP opens sockets on threads of its choice, so that it
 // is not enough to put one thread there.
-const inNamespace = "FAIRLEAD_TEST_IN_NAMESPACE"
-
 func TestMain(m *testing.M) {
-	if os.Geteuid() == 0 && os.Getenv(inNamespace) == "" {
-		os.Exit(again())
-	}
 	// GoBGP drains the queue of a removed peer without waiting for the goroutine that fills it. Where something is queued, as
 	// for a peer that has stopped reading, that goroutine is left behind: one for each peer removed at most.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/eapache/channels.(*InfiniteChannel).infiniteBuffer"))
-}
-
-// again runs this test binary in a new network namespace.
-func again() int {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "no network namespace:", err)
-		return 1
-	}
-	return 0
+	netnstest.Main(func() {
+		goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/eapache/channels.(*InfiniteChannel).infiniteBuffer"))
+	})
 }
 
 // router is a network namespace at the other end of a cable, with the programs of a router in it.

@@ -6,13 +6,13 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
 )
 
 // lab is a segment: a bridge in a namespace of its own, with this process's
@@ -25,37 +25,23 @@ type lab struct {
 // machine is a machine with the kernel's own network stack.
 type machine struct {
 	t  *testing.T
-	ns netns.NsHandle
+	ns netnstest.Namespace
 	h  *netlink.Handle
 }
 
 func newStation(t *testing.T) *machine {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
+	ns := netnstest.New(t)
+	h, err := netlink.NewHandleAt(ns.Handle)
 	must(t, err)
-	defer home.Close()
-	ns, err := netns.New()
-	must(t, err)
-	must(t, netns.Set(home))
-	h, err := netlink.NewHandleAt(ns)
-	must(t, err)
-	t.Cleanup(func() { h.Close(); ns.Close() })
+	t.Cleanup(h.Close)
 	return &machine{t: t, ns: ns, h: h}
 }
 
 // do runs f with the calling thread inside the station's namespace.
 func (s *machine) do(f func()) {
 	s.t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	must(s.t, err)
-	defer home.Close()
-	must(s.t, netns.Set(s.ns))
-	f()
-	must(s.t, netns.Set(home))
+	s.ns.Do(s.t, f)
 }
 
 func (s *machine) up(name string, addrs ...string) {
@@ -78,7 +64,7 @@ func setUp(t *testing.T, h *netlink.Handle, name string, addrs ...string) {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	needNamespace(t)
+	netnstest.Need(t)
 	sw := newStation(t)
 	must(t, sw.h.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}, MulticastSnooping: new(bool)}))
 	sw.up("br0")
@@ -104,7 +90,7 @@ func (l *lab) here(name string, addrs ...string) {
 func (l *lab) station(port string, addrs ...string) *machine {
 	l.t.Helper()
 	s := newStation(l.t)
-	l.plug(port, int(s.ns))
+	l.plug(port, int(s.ns.Handle))
 	link, err := s.h.LinkByName(port)
 	must(l.t, err)
 	must(l.t, s.h.LinkSetName(link, "eth0"))
@@ -119,7 +105,7 @@ func (l *lab) plug(name string, fd int) {
 	must(l.t, netlink.LinkAdd(v))
 	far, err := netlink.LinkByName("sw-" + name)
 	must(l.t, err)
-	must(l.t, netlink.LinkSetNsFd(far, int(l.sw.ns)))
+	must(l.t, netlink.LinkSetNsFd(far, int(l.sw.ns.Handle)))
 	if fd >= 0 {
 		near, err := netlink.LinkByName(name)
 		must(l.t, err)

@@ -6,29 +6,13 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"testing"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-)
 
-// inNamespace puts the test's thread into a network namespace of its own. The
-// thread is not unlocked: the runtime discards it with the goroutine.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to make a network namespace")
-	}
-	runtime.LockOSThread()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ns.Close() })
-}
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
+)
 
 func flow(proto uint8, dst string) *netlink.ConntrackFlow {
 	src := net.ParseIP("10.0.0.1").To4()
@@ -50,7 +34,7 @@ func flow(proto uint8, dst string) *netlink.ConntrackFlow {
 }
 
 func TestFlushUDP(t *testing.T) {
-	inNamespace(t)
+	netnstest.Enter(t)
 	flows := []*netlink.ConntrackFlow{
 		flow(unix.IPPROTO_UDP, "10.0.0.100"), flow(unix.IPPROTO_UDP, "10.0.0.101"), flow(unix.IPPROTO_UDP, "fd00::100"),
 		flow(unix.IPPROTO_TCP, "10.0.0.100"), flow(unix.IPPROTO_UDP, "10.0.0.102"),

@@ -8,39 +8,25 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+
+	"github.com/fairlead-io/fairlead/e2e/netnstest"
 )
 
-// inNamespace marks the process that runs in a network namespace of its own.
-const inNamespace = "FAIRLEAD_TEST_IN_NAMESPACE"
-
-// TestMain runs the tests in a child process with a network namespace of its own: it is the switch of the segment.
+// TestMain runs the tests in a network namespace of their own: it is the switch of the segment.
 func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv(inNamespace) != "" {
-		os.Exit(m.Run())
-	}
-	child := exec.Command("/proc/self/exe", os.Args[1:]...)
-	child.Env = append(os.Environ(), inNamespace+"=1")
-	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if err := child.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "tests in namespace:", err)
-		os.Exit(1)
-	}
+	netnstest.Main(func() { os.Exit(m.Run()) })
 }
 
 // machine is one on the segment, with addresses of both families that end in its number.
 type machine struct {
 	t   *testing.T
-	ns  netns.NsHandle
+	ns  netnstest.Namespace
 	mac net.HardwareAddr
 	a4  netip.Addr
 	a6  netip.Addr
@@ -49,31 +35,17 @@ type machine struct {
 // do runs f with the calling thread inside the machine.
 func (m *machine) do(f func() error) {
 	m.t.Helper()
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	if err == nil {
-		err = netns.Set(m.ns)
-	}
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	failed := f()
-	if err := netns.Set(home); err != nil {
-		m.t.Fatal(err) // the thread stays locked and ends with its goroutine
-	}
-	home.Close()
-	runtime.UnlockOSThread()
-	if failed != nil {
-		m.t.Fatal(failed)
-	}
+	m.ns.Do(m.t, func() {
+		if err := f(); err != nil {
+			m.t.Fatal(err)
+		}
+	})
 }
 
 // segment makes machines on one switch.
 func segment(t *testing.T, count int) []*machine {
 	t.Helper()
-	if os.Getenv(inNamespace) == "" {
-		t.Skip("needs root to make a network namespace")
-	}
+	netnstest.Need(t)
 	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "switch"}}
 	if err := netlink.LinkAdd(bridge); err != nil {
 		t.Fatal(err)
@@ -91,24 +63,10 @@ func segment(t *testing.T, count int) []*machine {
 
 func plug(t *testing.T, bridge netlink.Link, number int) *machine {
 	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer home.Close()
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ns.Close() })
-	if err := netns.Set(home); err != nil {
-		t.Fatal(err)
-	}
+	ns := netnstest.New(t)
 	port := fmt.Sprintf("port%d", number)
 	pair := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: bridge.Attrs().Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns),
+		LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: bridge.Attrs().Index}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns.Handle),
 	}
 	if err := netlink.LinkAdd(pair); err != nil {
 		t.Fatal(err)
