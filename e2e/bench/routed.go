@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,15 +80,13 @@ func (c *cluster) startRouted(ctx context.Context) error {
 	if err := c.lab.Apply(ctx, routedPool); err != nil {
 		return err
 	}
-	for _, node := range c.lab.Nodes() {
-		pod, err := c.lab.StartPod(ctx, lab.PodSpec{Namespace: routedNamespace, Name: "web-" + node, Node: node, Labels: webLabels()})
-		if err != nil {
-			return err
-		}
-		c.pods[node] = pod
+	pods, err := c.startRoutedPods(ctx, "web", webLabels())
+	if err != nil {
+		return err
 	}
-	err := parallel(routedServices, func(i int) error {
-		return c.createRouted(ctx, fmt.Sprintf("web-%d", i), corev1.ServiceExternalTrafficPolicyCluster)
+	maps.Copy(c.pods, pods)
+	err = parallel(routedServices, func(i int) error {
+		return c.createRouted(ctx, fmt.Sprintf("web-%d", i), webLabels(), corev1.ServiceExternalTrafficPolicyCluster)
 	})
 	if err != nil {
 		return err
@@ -107,11 +106,24 @@ func (c *cluster) startRouted(ctx context.Context) error {
 	})
 }
 
-func (c *cluster) createRouted(ctx context.Context, name string, policy corev1.ServiceExternalTrafficPolicy) error {
+// startRoutedPods starts a pod on each node, and returns them by node.
+func (c *cluster) startRoutedPods(ctx context.Context, name string, labels map[string]string) (map[string]*lab.Pod, error) {
+	pods := map[string]*lab.Pod{}
+	for _, node := range c.lab.Nodes() {
+		pod, err := c.lab.StartPod(ctx, lab.PodSpec{Namespace: routedNamespace, Name: name + "-" + node, Node: node, Labels: labels})
+		if err != nil {
+			return nil, err
+		}
+		pods[node] = pod
+	}
+	return pods, nil
+}
+
+func (c *cluster) createRouted(ctx context.Context, name string, selector map[string]string, policy corev1.ServiceExternalTrafficPolicy) error {
 	_, err := c.kube.CoreV1().Services(routedNamespace).Create(ctx, &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: corev1.ServiceSpec{
-			Type: corev1.ServiceTypeLoadBalancer, Selector: webLabels(), ExternalTrafficPolicy: policy,
+			Type: corev1.ServiceTypeLoadBalancer, Selector: selector, ExternalTrafficPolicy: policy,
 			Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
 		},
 	}, metav1.CreateOptions{})
