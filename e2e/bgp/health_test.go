@@ -11,9 +11,13 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ipam"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
@@ -26,11 +30,13 @@ func failing(t *testing.T, c *cloud, web addresses) {
 	addrs := c.service(t, "checked", app("checked"), checked)
 	c.awaitHops(t, addrs, c.Nodes()...)
 	c.awaitPassing(t)
+	c.awaitHealthy(t, addrs, metav1.ConditionTrue, "pass on the nodes")
 
 	heal := c.cutOff(t, "n1", addrs)
 	c.awaitHops(t, addrs, "n2", "n3")
 	c.awaitFailing(t, "n1", addrs, "no answer in time")
 	c.awaitHops(t, web, c.Nodes()...)
+	c.awaitHealthy(t, addrs, metav1.ConditionTrue, "fail on n1")
 	clients := c.clients(t, addrs)
 	for _, r := range c.routers {
 		for _, addr := range addrs {
@@ -49,11 +55,13 @@ func failing(t *testing.T, c *cloud, web addresses) {
 	for _, node := range c.Nodes() {
 		c.awaitFailing(t, node, addrs, "connection refused")
 	}
+	c.awaitHealthy(t, addrs, metav1.ConditionFalse, "on every node", "connection refused")
 	for _, addr := range addrs {
 		c.awaitWarning(t, "checked", "HealthCheckFailsEverywhere", addr.String(), "connection refused")
 	}
 	c.awaitHops(t, addrs, c.Nodes()...)
 	lost()
+	c.unchecked(t, "checked", addrs)
 	c.deleteService(t, "checked")
 	c.awaitHops(t, addrs)
 	must(t, c.DeletePod(ctx, pod))
@@ -124,6 +132,38 @@ func (c *cloud) awaitPassing(t *testing.T) {
 		}
 		return passing == len(c.Nodes()), strings.Join(detail, ", "), nil
 	})
+}
+
+// awaitHealthy waits until the condition Healthy of both addresses has a status and all words in its message.
+func (c *cloud) awaitHealthy(t *testing.T, addrs addresses, want metav1.ConditionStatus, words ...string) {
+	t.Helper()
+	for _, addr := range addrs {
+		lab.Await(t.Context(), t, fmt.Sprintf("Healthy=%s of %s with %q", want, addr, words), func(ctx context.Context) (bool, string, error) {
+			vip, err := c.fairlead.FairleadV1alpha1().VirtualIPs().Get(ctx, ipam.ObjectName(addr), metav1.GetOptions{})
+			if err != nil {
+				return false, "", err
+			}
+			healthy := meta.FindStatusCondition(vip.Status.Conditions, v1alpha1.ConditionHealthy)
+			if healthy == nil || healthy.Status != want {
+				return false, fmt.Sprintf("%+v", vip.Status), nil
+			}
+			return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(healthy.Message, w) }), healthy.Message, nil
+		})
+	}
+}
+
+// unchecked takes the health check of a Service away: nothing is left that tells of it.
+func (c *cloud) unchecked(t *testing.T, service string, addrs addresses) {
+	t.Helper()
+	_, err := c.Client().CoreV1().Services("default").Patch(t.Context(), service, types.MergePatchType,
+		[]byte(`{"metadata":{"annotations":null}}`), metav1.PatchOptions{})
+	must(t, err)
+	for _, addr := range addrs {
+		lab.Await(t.Context(), t, "no condition Healthy of "+addr.String(), func(ctx context.Context) (bool, string, error) {
+			vip, err := c.fairlead.FairleadV1alpha1().VirtualIPs().Get(ctx, ipam.ObjectName(addr), metav1.GetOptions{})
+			return err == nil && meta.FindStatusCondition(vip.Status.Conditions, v1alpha1.ConditionHealthy) == nil, fmt.Sprintf("%+v", vip), err
+		})
+	}
 }
 
 // awaitFailing waits until a node says that the health checks of both addresses fail, and why.

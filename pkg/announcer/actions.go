@@ -184,7 +184,7 @@ func (a *agent) facts(ad *address) vipFacts {
 	owner, _ := a.machine.Owner(ad.addr)
 	f := vipFacts{
 		announcing: ad.claim.announcing, since: ad.claim.since, term: int64(ad.claim.term), epoch: ad.vip.Spec.Epoch,
-		owner: owner, why: ad.claim.why, health: ad.health,
+		owner: owner, why: ad.claim.why, health: ad.health, routed: ad.toldHealth,
 	}
 	switch {
 	case ad.contested != "":

@@ -38,7 +38,9 @@ type address struct {
 	failing failing
 	// toldRoute is what the machine was last told of the node's part in routing the address.
 	toldRoute ownership.Route
-	routes    ownership.RoutesChanged // of the other nodes
+	routes    ownership.RoutesChanged // of the other nodes, while this one has a part
+	// toldHealth is what this node told of the health of routes.
+	toldHealth routeHealth
 
 	claim claim
 }

@@ -81,6 +81,9 @@ func (a *agent) unwatch(ctx context.Context, ad *address) {
 func (a *agent) tellRoute(ctx context.Context, ad *address, route ownership.Route) {
 	if ad.toldRoute != route {
 		ad.toldRoute = route
+		if route == ownership.RouteNone {
+			ad.routes = ownership.RoutesChanged{} // nothing is reported any more, and all anew once it has a part again
+		}
 		a.step(ctx, ownership.Routed{Addresses: []netip.Addr{ad.addr}, Route: route})
 	}
 }
@@ -115,6 +118,7 @@ func (a *agent) weigh(ctx context.Context, ad *address) {
 	}
 	waited := fails && a.now().Sub(ad.failing.since) >= withholdAfter
 	a.routing.withhold(ad.addr, waited && ad.decision.route == ownership.RouteFailing && len(ad.routes.Healthy) > 0)
+	a.tellRoutes(ad)
 }
 
 // lookAtFailing warns of addresses that fail on every node and are announced all the same.
@@ -137,6 +141,7 @@ func (a *agent) lookAtFailing(ctx context.Context) {
 			ad.failing.told = true
 			klog.FromContext(ctx).Info("Health check fails on every node, announcing all the same", "address", addr)
 			a.events.failsEverywhere(ad.vip, ad.health.service, failsEverywhereText(a.self, ad))
+			a.tellRoutes(ad)
 		}
 	}
 }
@@ -147,8 +152,7 @@ func (a *agent) failsEverywhere(ad *address) bool {
 	if ad.claim.announcing && ad.decision.unhealthy && a.machine.AllUnhealthy(ad.addr) {
 		return true
 	}
-	return ad.decision.route == ownership.RouteFailing && len(ad.routes.Healthy) == 0 &&
-		(len(ad.routes.Failing) == 0 || a.self < ad.routes.Failing[0])
+	return ad.decision.route == ownership.RouteFailing && len(ad.routes.Healthy) == 0 && firstOfRouters(a.self, ad.routes)
 }
 
 func failsEverywhereText(self string, ad *address) string {

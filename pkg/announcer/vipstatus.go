@@ -36,6 +36,8 @@ type vipFacts struct {
 	why string
 	// health is what the probes say on this node.
 	health condition
+	// routed is what to tell of the health of an address that nobody announces on layer 2.
+	routed routeHealth
 	// conflict describes another station that uses the address; "" when none is known.
 	conflict string
 }
@@ -58,6 +60,8 @@ func desiredStatus(self string, old v1alpha1.VirtualIPStatus, f vipFacts, now ti
 	case old.Node == self && f.owner == "":
 		s.Node, s.Since = "", nil
 		setCondition(&s, now, v1alpha1.ConditionAnnounced, metav1.ConditionFalse, reasonWithdrawn, f.why)
+	case old.Node == "":
+		setHealthyOfRoutes(&s, f.routed, now)
 	}
 	if f.conflict != "" {
 		setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionTrue, reasonInUse, f.conflict)

@@ -373,7 +373,8 @@ type ServicePort struct {
 	NodePort int32 `json:"nodePort,omitempty"`
 }
 
-// VirtualIPStatus is written by the announcer that owns the address.
+// VirtualIPStatus is written by the announcer that owns the address; conditions of one that is announced by BGP alone, by the
+// first by name of the announcers that do.
 type VirtualIPStatus struct {
 	// node that announces the address on layer 2; empty while nobody does.
 	//

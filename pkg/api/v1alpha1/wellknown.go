@@ -12,8 +12,8 @@ const (
 	ConditionAnnounced = "Announced"
 	// ConditionConflict of a VirtualIP: a station outside the cluster uses the address.
 	ConditionConflict = "Conflict"
-	// ConditionHealthy of a VirtualIP: the health checks of its Services pass on the node that announces it. It is there
-	// for addresses with health checks on layer 2.
+	// ConditionHealthy of a VirtualIP with health checks: they pass on the node that announces it on layer 2; of one that is
+	// announced by BGP alone, on some of the nodes that do.
 	ConditionHealthy = "Healthy"
 )
 

@@ -12,7 +12,8 @@ import (
 // VirtualIPStatusApplyConfiguration represents a declarative configuration of the VirtualIPStatus type for use
 // with apply.
 //
-// VirtualIPStatus is written by the announcer that owns the address.
+// VirtualIPStatus is written by the announcer that owns the address; conditions of one that is announced by BGP alone, by the
+// first by name of the announcers that do.
 type VirtualIPStatusApplyConfiguration struct {
 	// node that announces the address on layer 2; empty while nobody does.
 	Node *string `json:"node,omitempty"`
