@@ -164,3 +164,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestNodesAreKnownByWhoSelectedThem: a warning that no node is selected names the annotation to look at.
+func TestNodesAreKnownByWhoSelectedThem(t *testing.T) {
+	const elsewhere = "service.beta.kubernetes.io/alibaba-cloud-loadbalancer-"
+	zones := map[string]string{elsewhere + "zone-maps": "east:office"}
+	both := map[string]string{elsewhere + "zone-maps": "east:office", settings.NodesKey: "role=edge"}
+	for want, annotations := range map[string]map[string]string{
+		elsewhere + "zone-maps": zones, settings.NodesKey: both,
+	} {
+		got, err := parse(service(annotations, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key := got.KeyOf("nodes"); key != want || got.Address.Nodes == "" {
+			t.Errorf("%v: nodes %q are selected by %s, want %s", annotations, got.Address.Nodes, key, want)
+		}
+	}
+}

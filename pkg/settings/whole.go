@@ -194,6 +194,9 @@ func (d *draft) finishZones() {
 	if len(d.onlyZones) == 0 {
 		return
 	}
+	if !d.set("nodes") {
+		d.keys["nodes"] = d.KeyOf("zone-maps") // who reads that no node is selected looks for it there
+	}
 	within := corev1.LabelTopologyZone + " in (" + strings.Join(d.onlyZones, ",") + ")"
 	if d.Address.Nodes != "" {
 		within = d.Address.Nodes + "," + within
