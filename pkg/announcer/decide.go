@@ -86,11 +86,17 @@ func decide(node nodeView, a addressView) decision {
 	d := decision{configured: len(l2s) > 0, candidate: slices.Contains(a.spec.Candidates, node.name)}
 	d.route = routing(node, a)
 	chosen := matching(l2s, node.labels)
-	// Where nobody may announce, the one that does lets go. Otherwise it waits for the one that takes over.
-	if letGo := len(a.spec.Candidates) == 0 && chosen == nil; !d.configured || !d.candidate && !letGo {
+	// Where nobody may announce, or nobody is served, the one that announces lets go. Otherwise it waits for the one that takes
+	// over.
+	idle := len(a.spec.Services) == 0
+	if letGo := len(a.spec.Candidates) == 0 && (chosen == nil || idle); !d.configured || !d.candidate && !letGo {
 		return d
 	}
 	d.gateKnown = true
+	if idle && !d.candidate {
+		d.gate, d.reason = ownership.GateClosed, "no Service uses the address"
+		return d
+	}
 	if chosen == nil {
 		d.gate, d.reason = ownership.GateClosed, "no l2 nodeSelector of the address matches this node"
 		return d

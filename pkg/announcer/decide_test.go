@@ -68,6 +68,10 @@ func TestDecideWhoIsACandidate(t *testing.T) {
 			decision{configured: true},
 		},
 		{
+			"kept for a Service that is gone", func(_ *nodeView, a *addressView) { a.spec.Candidates, a.spec.Services = nil, nil },
+			decision{configured: true, gateKnown: true, gate: ownership.GateClosed, reason: "no Service uses the address"},
+		},
+		{
 			"probing turned off", func(_ *nodeView, a *addressView) { a.spec.Announce[0].L2.Probe = new(false) },
 			decision{configured: true, candidate: true, gateKnown: true},
 		},
@@ -192,6 +196,7 @@ func checkDecisions(t *testing.T, cases []decideCase) {
 			node := ready
 			addr := addressView{programming: programmed, refusing: true, spec: &v1alpha1.VirtualIPSpec{
 				Address: "10.0.0.100", Candidates: []string{"n2", "n1"}, Announce: []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
+				Services: []v1alpha1.ServiceClaim{{Namespace: "shop", Name: "web"}},
 			}}
 			tc.change(&node, &addr)
 			got := decide(node, addr)
