@@ -52,18 +52,22 @@ func TestAnnouncing(t *testing.T) {
 	}
 }
 
-// onSegment makes a pool of addresses of the nodes' segment, ten for each test.
-func (s *space) onSegment() (first4, first6 netip.Addr) {
-	s.t.Helper()
+// tenOfSegment returns the first of ten addresses of each family of the nodes' segment, others for each test.
+func (s *space) tenOfSegment() (first4, first6 netip.Addr) {
 	start4, start6 := s.Pool4().First.As4(), s.Pool6().First.As16()
 	ten := byte(10 * (s.number % 14))
 	start4[3], start6[15] = start4[3]+ten, ten
-	last4, last6 := start4, start6
-	last4[3], last6[15] = start4[3]+9, ten+9
-	s.pool("segment", []string{
-		span(netip.AddrFrom4(start4), netip.AddrFrom4(last4)), span(netip.AddrFrom16(start6), netip.AddrFrom16(last6)),
-	})
 	return netip.AddrFrom4(start4), netip.AddrFrom16(start6)
+}
+
+// onSegment makes a pool of the test's ten addresses.
+func (s *space) onSegment() (first4, first6 netip.Addr) {
+	s.t.Helper()
+	first4, first6 = s.tenOfSegment()
+	last4, last6 := first4.As4(), first6.As16()
+	last4[3], last6[15] = last4[3]+9, last6[15]+9
+	s.pool("segment", []string{span(first4, netip.AddrFrom4(last4)), span(first6, netip.AddrFrom16(last6))})
+	return first4, first6
 }
 
 // backends starts a pod for Service web on each of the nodes.

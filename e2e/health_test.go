@@ -38,6 +38,8 @@ func TestHealthAndAccess(t *testing.T) {
 		{"a node that fails its health check gives the address away", failingNodeGivesTheAddressAway},
 		{"an address that fails everywhere stays", failingEverywhereStays},
 		{"a node without local endpoints fails", nodeWithoutLocalEndpointsFails},
+		{"probes of every type", probesOfEveryType},
+		{"manifest of kube-vip", manifestOfKubeVIP},
 		{"denied clients get nothing", deniedClientsGetNothing},
 		{"rules outlive the announcer", rulesOutliveTheAnnouncer},
 	} {

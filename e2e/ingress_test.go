@@ -23,11 +23,11 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // What the ingress controller listens on, beside the backend that every pod of the lab runs.
@@ -82,6 +82,39 @@ spec:
     http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: b, port: {number: 80}}}}]}
 `
 
+// ingressServices are two Services as the tutorials of 2017 write them, in front of an ingress controller and beside it, on one
+// load balancer that exists. The value is their namespace.
+const ingressServices = `
+apiVersion: v1
+kind: Service
+metadata:
+  name: traefik
+  namespace: %[1]s
+  annotations:
+    service.beta.kubernetes.io/alicloud-loadbalancer-id: "lb-2017"
+    service.beta.kubernetes.io/alicloud-loadbalancer-ProtocolPort: "http:80,http:443"
+    service.beta.kubernetes.io/alicloud-loadbalancer-HealthCheckFlag: "off"
+spec:
+  type: LoadBalancer
+  selector: {app: traefik}
+  ports:
+  - {name: http, port: 80, targetPort: 8000}
+  - {name: https, port: 443, targetPort: 8443}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: direct
+  namespace: %[1]s
+  annotations:
+    service.beta.kubernetes.io/alicloud-loadbalancer-id: "lb-2017"
+    service.beta.kubernetes.io/alicloud-loadbalancer-ProtocolPort: "http:8080"
+spec:
+  type: LoadBalancer
+  selector: {app: a}
+  ports: [{port: 8080}]
+`
+
 // TestIngressController runs Traefik behind an address, the way most clusters use theirs: one address for all hosts.
 func TestIngressController(t *testing.T) {
 	root, err := lab.FindRoot()
@@ -106,9 +139,15 @@ func TestIngressController(t *testing.T) {
 	s := newSpace(t, c)
 	addr := c.Pool4().First
 	s.pool("p", []string{addr.String()})
+	s.reserve(addr, func(spec *v1alpha1.VirtualIPSpec) { spec.ID = "lb-2017" })
 	trust := s.ingressObjects(ctx)
 	s.ingressBackends(ctx)
+	if err := s.Apply(ctx, fmt.Sprintf(ingressServices, s.namespace)); err != nil {
+		t.Fatal(err)
+	}
 	s.startTraefik(ctx, traefik)
+	s.awaitAddresses("traefik", addr)
+	s.awaitWarning("traefik", settings.ReasonIgnored, "alicloud-loadbalancer-ProtocolPort", "http:80, http:443", "passes through as TCP")
 
 	lab.Await(ctx, t, "our address in the Ingress's status", func(ctx context.Context) (bool, string, error) {
 		ingress, err := c.Client().NetworkingV1().Ingresses(s.namespace).Get(ctx, "web", metav1.GetOptions{})
@@ -127,6 +166,11 @@ func TestIngressController(t *testing.T) {
 			})
 		}
 	}
+	s.awaitAddresses("direct", addr)
+	lab.Await(ctx, t, "a pod beside the ingress controller on the same address", func(ctx context.Context) (bool, string, error) {
+		answer, err := c.Ask(ctx, lab.Far, "http://"+net.JoinHostPort(addr.String(), "8080"))
+		return err == nil && answer.Pod == "web-a", fmt.Sprintf("%+v, error %v", answer, err), nil
+	})
 	if _, err := c.askHost(ctx, addr, "http://c."+ingressDomain, trust); err == nil {
 		t.Error("a host that no rule names is answered")
 	}
@@ -163,35 +207,42 @@ func (c *cloud) askHost(ctx context.Context, addr netip.Addr, url string, trust 
 // ingressObjects makes what the ingress controller needs, and returns the certificate that clients are to trust.
 func (s *space) ingressObjects(ctx context.Context) *x509.CertPool {
 	s.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: ingressDomain}, DNSNames: []string{"*." + ingressDomain},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	made := s.certificate("*." + ingressDomain)
+	secret, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	encode := func(kind string, data []byte) string {
 		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}))
 	}
-	if err := s.Apply(ctx, fmt.Sprintf(ingressObjects, s.namespace, encode("CERTIFICATE", der), encode("PRIVATE KEY", secret))); err != nil {
+	if err := s.Apply(ctx, fmt.Sprintf(ingressObjects, s.namespace, encode("CERTIFICATE", made.Certificate[0]), encode("PRIVATE KEY", secret))); err != nil {
 		s.t.Fatal(err)
 	}
 	trust := x509.NewCertPool()
-	trust.AddCert(certificate)
+	trust.AddCert(made.Leaf)
 	return trust
+}
+
+// certificate makes one that vouches for itself.
+func (s *space) certificate(name string) tls.Certificate {
+	s.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
 // ingressBackends starts a pod on each node, each behind a Service of its own.
@@ -208,7 +259,7 @@ func (s *space) ingressBackends(ctx context.Context) {
 	}
 }
 
-// startTraefik runs Traefik in a pod, behind a Service of type LoadBalancer.
+// startTraefik runs Traefik in a pod.
 func (s *space) startTraefik(ctx context.Context, program string) {
 	s.t.Helper()
 	pod, err := s.StartPod(ctx, lab.PodSpec{
@@ -237,10 +288,4 @@ func (s *space) startTraefik(ctx context.Context, program string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.service("traefik", func(service *corev1.Service) {
-		service.Spec.Ports = []corev1.ServicePort{
-			{Name: "http", Port: 80, TargetPort: intstr.FromInt32(ingressHTTP), Protocol: corev1.ProtocolTCP},
-			{Name: "https", Port: 443, TargetPort: intstr.FromInt32(ingressHTTPS), Protocol: corev1.ProtocolTCP},
-		}
-	})
 }

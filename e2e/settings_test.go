@@ -5,8 +5,8 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -26,11 +27,12 @@ const (
 	current = "service.beta.kubernetes.io/alibaba-cloud-loadbalancer-"
 	legacy  = "service.beta.kubernetes.io/alicloud-loadbalancer-"
 
+	// settingsConfig has the networks of the client on the segment, and of the one behind the router.
 	settingsConfig = `apiVersion: config.fairlead.dev/v1alpha1
 kind: CloudConfig
 settings:
   addressTypes: {internet: [settings-public], intranet: [settings-office]}
-  accessLists: {office: [10.1.0.0/16]}
+  accessLists: {office: [10.1.0.0/16], near: [%s/32], far: [%s/32], none: []}
   disabledDialects: [kube-vip]
 `
 )
@@ -38,7 +40,9 @@ settings:
 // TestSettings runs on one lab: annotations, and what comes of them for clients and in the objects.
 func TestSettings(t *testing.T) {
 	c := ownCloud(t, lab.Config{})
-	ccm, err := c.StartCCM(t.Context(), "ccm", lab.CCMOptions{CloudConfig: settingsConfig})
+	ccm, err := c.StartCCM(t.Context(), "ccm", lab.CCMOptions{
+		CloudConfig: fmt.Sprintf(settingsConfig, c.Addr4(lab.Client), c.Addr4(lab.Far)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,6 +64,11 @@ func TestSettings(t *testing.T) {
 		{"shared settings", sharedSettings},
 		{"other dialects", otherDialects},
 		{"health check and access control", healthCheckAndAccessControl},
+		{"plain load balancers", plainLoadBalancers},
+		{"Services of others", servicesOfOthers},
+		{"named access lists", namedAccessLists},
+		{"zones and their pools", zonesAndTheirPools},
+		{"what kube-proxy is to be told", whatKubeProxyIsToBeTold},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(newSpace(t, c)) })
 	}
@@ -109,10 +118,7 @@ func manifestOf2017(s *space) {
 	// Another Service uses the same load balancer, on another port.
 	s.service("more", forPods("web"), onPort(corev1.ProtocolTCP, 8443), annotations(map[string]string{current + "id": "lb-2017"}))
 	s.awaitAddresses("more", first)
-	lab.Await(s.t.Context(), s.t, "an answer on port 8443", func(ctx context.Context) (bool, string, error) {
-		_, err := s.Ask(ctx, lab.Client, "http://"+net.JoinHostPort(first.String(), "8443"))
-		return err == nil, fmt.Sprint(err), nil
-	})
+	s.awaitAnswerOn(lab.Client, first, 8443)
 	s.awaitClaim(first, func(claim v1alpha1.ServiceClaim) bool { return claim.HealthCheck == nil && len(claim.Ports) == 2 })
 	// An id cannot be changed under a Service that has an address.
 	s.editService("web", annotated(legacy+"id", "lb-other"))
@@ -137,17 +143,38 @@ func wrongSettingsChangeNothing(s *space) {
 	s.wantAddresses("web", addr)
 	s.awaitAnswer(lab.Client, addr)
 	s.awaitClaim(addr, func(claim v1alpha1.ServiceClaim) bool { return claim.Ports[0].Port == 80 })
-	telling := 0
-	for _, text := range s.warnings(s.t.Context(), "web") {
-		if hasAll(text, names) {
-			telling++
-		}
+	tried := s.counted("web", "EnsuringLoadBalancer")
+	// What is wrong with the Service is no news when something else changes, and nothing to try again for.
+	s.editPool(s.poolName("segment"), func(spec *v1alpha1.AddressPoolSpec) { spec.Priority = 1 })
+	s.label("n1", "example.com/news", "none")
+	s.service("after", annotated(settings.AddressPoolKey, "none-such"))
+	s.awaitWarning("after", "none-such")
+	if telling := s.counted("web", names...); telling != 1 {
+		s.t.Errorf("it is told %d times, want once: %q", telling, s.warnings(s.t.Context(), "web"))
 	}
-	if telling != 1 {
-		s.t.Errorf("%d events tell it, want 1: %q", telling, s.warnings(s.t.Context(), "web"))
+	if again := s.counted("web", "EnsuringLoadBalancer"); again != tried || tried > 2 {
+		s.t.Errorf("it was tried %d times, and %d times after something else changed: want an attempt for each edit of the Service", tried, again)
 	}
+	s.wantAddresses("web", addr)
 	s.deleteService("web")
 	s.awaitNoVIP(addr)
+}
+
+// counted returns how often there was an event about a Service with all words in its reason and text.
+func (s *space) counted(name string, words ...string) (n int) {
+	s.t.Helper()
+	events, err := s.Client().CoreV1().Events(s.namespace).List(s.t.Context(), metav1.ListOptions{
+		FieldSelector: fields.Set{"involvedObject.name": name}.String(),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range events.Items {
+		if event := &events.Items[i]; hasAll(event.Reason+": "+event.Message, words) {
+			n += int(max(event.Count, 1))
+		}
+	}
+	return n
 }
 
 // patchNode changes a Node, and back at the end of the test.
@@ -240,6 +267,7 @@ func zonesAndCordon(s *space) {
 
 func keptAndProtected(s *space) {
 	first, _ := s.onSegment()
+	s.backends("n1")
 	keep := annotations(map[string]string{
 		current + "preserve-lb-on-delete": "true", current + "delete-protection": "on", current + "hostname": "web.example.com",
 		current + "name": "Web shop", current + "additional-resource-tags": "team=a,cost=7", current + "connection-drain": "on",
@@ -262,12 +290,15 @@ func keptAndProtected(s *space) {
 	s.awaitWarning("web", settings.ReasonAdvice, "spec.sessionAffinityConfig.clientIP.timeoutSeconds: 60")
 	s.awaitWarning("web", settings.ReasonUnknown, "loadbalancr-id", "the nearest known one is "+current+"loadbalancer-id")
 
+	s.awaitAnswer(lab.Client, first)
 	vips := s.fairlead.FairleadV1alpha1().VirtualIPs()
 	lab.Await(s.t.Context(), s.t, "the API server to refuse the deletion by hand", func(ctx context.Context) (bool, string, error) {
 		err := vips.Delete(ctx, first.String(), metav1.DeleteOptions{})
 		return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "delete-protection"), fmt.Sprint(err), nil
 	})
+	s.awaitAnswer(lab.Client, first)
 	s.deleteService("web")
+	s.awaitNobody(first)
 	vip := s.wantVIP(first)
 	if kept := vip.Spec.ReservedFor; kept == nil || kept.Name != "web" || kept.Until != nil || len(vip.Spec.Services) > 0 {
 		s.t.Fatalf("the VirtualIP is left as %+v", vip.Spec)
@@ -276,19 +307,29 @@ func keptAndProtected(s *space) {
 	s.awaitCount("other", 1)
 	s.service("web", keep)
 	s.awaitAddresses("web", first)
+	s.awaitAnswer(lab.Client, first)
 	s.editService("web", annotated(current+"preserve-lb-on-delete", "off"))
 	s.awaitClaim(first, func(claim v1alpha1.ServiceClaim) bool { return !claim.PreserveOnDelete })
 	s.deleteService("web")
 	s.awaitNoVIP(first)
 }
 
-func poolsByType(s *space) {
-	off := false
-	for name, last := range map[string]int{"settings-public": 10, "settings-office": 30} {
+// typedPools makes the pools of the cloud config's types, of addresses that no other test uses.
+func (s *space) typedPools() (public, office [2]netip.Addr) {
+	s.t.Helper()
+	public[0], public[1] = s.tenOfSegment()
+	office = [2]netip.Addr{public[0], public[1]}
+	for range 5 {
+		office[0], office[1] = office[0].Next(), office[1].Next()
+	}
+	for name, first := range map[string][2]netip.Addr{"settings-public": public, "settings-office": office} {
 		made := &v1alpha1.AddressPool{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.AddressPoolSpec{
-			AutoAssign: &off, ReleaseDelay: &metav1.Duration{},
-			Addresses: []v1alpha1.AddressRange{v1alpha1.AddressRange(span(s.v4(last), s.v4(last+9))), v1alpha1.AddressRange(span(s.v6(last), s.v6(last+9)))},
+			AutoAssign: new(false), ReleaseDelay: &metav1.Duration{},
 		}}
+		for _, addr := range first {
+			last := addr.Next().Next().Next().Next()
+			made.Spec.Addresses = append(made.Spec.Addresses, v1alpha1.AddressRange(span(addr, last)))
+		}
 		pools := s.fairlead.FairleadV1alpha1().AddressPools()
 		if _, err := pools.Create(s.t.Context(), made, metav1.CreateOptions{}); err != nil {
 			s.t.Fatal(err)
@@ -299,23 +340,38 @@ func poolsByType(s *space) {
 			}
 		})
 	}
-	s.service("outer", annotated(current+"address-type", "internet"))
-	s.awaitAddresses("outer", s.v4(10))
-	s.service("inner", annotated(current+"address-type", "Intranet"))
-	s.awaitAddresses("inner", s.v4(30))
-	s.service("mixed", families(require), annotations(map[string]string{current + "address-type": "intranet", current + "ipv6-address-type": "internet"}))
-	s.awaitAddresses("mixed", s.v4(31), s.v6(10))
-	s.service("only", families(require), annotations(map[string]string{current + "address-type": "intranet", current + "ip-version": "ipv6"}))
-	s.awaitAddresses("only", s.v6(30))
+	return public, office
+}
+
+func poolsByType(s *space) {
+	public, office := s.typedPools()
+	s.backends("n1")
+	get := func(name string, want []netip.Addr, edits ...edit) {
+		s.service(name, append(edits, forPods("web"))...)
+		s.awaitAddresses(name, want...)
+		for _, addr := range want {
+			s.awaitAnswer(lab.Client, addr)
+		}
+	}
+	inner4, inner6 := office[0], office[1]
+	get("outer", public[:1], annotated(current+"address-type", "internet"))
+	get("inner", office[:1], annotated(current+"address-type", "Intranet"))
+	get("mixed", []netip.Addr{inner4.Next(), public[1]}, families(require), annotations(map[string]string{
+		current + "address-type": "intranet", current + "ipv6-address-type": "internet",
+	}))
+	get("only", []netip.Addr{inner6}, families(require), annotations(map[string]string{
+		current + "address-type": "intranet", current + "ip-version": "ipv6",
+	}))
 	s.service("unknown", annotated(current+"address-type", "dmz"))
 	s.awaitWarning("unknown", `address-type "dmz"`, "internet or intranet")
 	s.wantAddresses("unknown")
 
-	s.service("fixed", annotated(current+"vswitch-id", "settings-office"))
-	s.awaitAddresses("fixed", s.v4(32))
+	fixed := inner4.Next().Next()
+	get("fixed", []netip.Addr{fixed}, annotated(current+"vswitch-id", "settings-office"))
 	s.editService("fixed", annotated(current+"vswitch-id", "settings-public"))
-	s.awaitWarning("fixed", `vswitch-id "settings-public"`, s.v4(32).String(), "already")
-	s.wantAddresses("fixed", s.v4(32))
+	s.awaitWarning("fixed", `vswitch-id "settings-public"`, fixed.String(), "already")
+	s.wantAddresses("fixed", fixed)
+	s.awaitAnswer(lab.Client, fixed)
 }
 
 func sharedSettings(s *space) {
@@ -334,19 +390,49 @@ func sharedSettings(s *space) {
 		}
 		return service.Status.LoadBalancer.Ingress[0].Hostname == "one.example.com", fmt.Sprintf("%+v", service.Status), nil
 	})
+	// What is said of one is not said of the other, and does not go with it.
+	s.backends("n2")
+	s.editService("one", annotated(current+"additional-resource-tags", "team=a"))
+	s.editService("two", func(service *corev1.Service) {
+		service.Annotations[current+"additional-resource-tags"] = "team=b,cost=7"
+		service.Spec.Selector = map[string]string{"app": "web"}
+	})
+	s.awaitTags(first, map[string]map[string]string{"one": {"team": "a"}, "two": {"team": "b", "cost": "7"}})
+	s.deleteService("one")
+	s.awaitTags(first, map[string]map[string]string{"two": {"team": "b", "cost": "7"}})
+	s.awaitAnswerOn(lab.Client, first, 81)
 	s.service("bgp", annotated(settings.AnnounceKey, "bgp"))
 	s.awaitWarning("bgp", settings.AnnounceKey, "does not announce by bgp")
 }
 
+// awaitTags waits until the Services on an address have these tags.
+func (s *space) awaitTags(addr netip.Addr, want map[string]map[string]string) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, fmt.Sprintf("tags %v on %s", want, addr), func(ctx context.Context) (bool, string, error) {
+		vip, err := s.vip(ctx, addr)
+		if err != nil {
+			return false, "", err
+		}
+		have := map[string]map[string]string{}
+		for _, claim := range vip.Spec.Services {
+			have[claim.Name] = claim.Tags
+		}
+		return reflect.DeepEqual(want, have), fmt.Sprint(have), nil
+	})
+}
+
 func otherDialects(s *space) {
 	first, _ := s.onSegment()
+	s.backends("n3")
 	second := first.Next()
-	s.service("lb", annotations(map[string]string{"metallb.universe.tf/loadBalancerIPs": second.String(), "metallb.io/allow-shared-ip": "any key"}))
+	s.service("lb", forPods("web"), annotations(map[string]string{"metallb.universe.tf/loadBalancerIPs": second.String(), "metallb.io/allow-shared-ip": "any key"}))
 	s.awaitAddresses("lb", second)
-	s.service("beside", onPort(corev1.ProtocolTCP, 81), annotations(map[string]string{
+	s.awaitAnswer(lab.Client, second)
+	s.service("beside", forPods("web"), onPort(corev1.ProtocolTCP, 81), annotations(map[string]string{
 		"metallb.io/address-pool": s.poolName("segment"), "metallb.universe.tf/allow-shared-ip": "any key",
 	}))
 	s.awaitAddresses("beside", second)
+	s.awaitAnswerOn(lab.Client, second, 81)
 	// The dialect is off in the cloud config: it is as if the annotation were somebody else's.
 	s.service("vip", annotated("kube-vip.io/loadbalancerIPs", first.Next().Next().String()))
 	s.awaitAddresses("vip", first)

@@ -72,6 +72,8 @@ func TestBGP(t *testing.T) {
 		{"a Service with Local policy is announced where it has endpoints", local},
 		{"an address of several Services goes with the last", shared},
 		{"a node whose health check fails withdraws, unless all fail", failing},
+		{"zones, cordon and labels as a Service asks", preferred},
+		{"endpoints weigh where a Service asks", weighted},
 		{"an excluded node announces nothing", excluded},
 		{"a drained node loses no request", drained},
 		{"a Service that leaves a cordoned node loses no request", cordoned},

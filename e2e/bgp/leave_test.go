@@ -76,13 +76,19 @@ func (x client) end(t *testing.T) []lab.RouteChange {
 	return changes
 }
 
-// drained looks for the announcement as the last resort, and for the withdrawal.
+// drained looks for the announcement as the last resort, and for the withdrawal, which waits as long as a Service asks.
 func drained(t *testing.T, c *cloud, web addresses) {
+	patient := c.service(t, "patient", app("web"), annotate("connection-drain=on", "connection-drain-timeout=20"))
+	c.awaitHops(t, patient, c.Nodes()...)
 	clients := c.clients(t, web)
 	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":"true"}}`)
 	c.awaitLastResort(t, web, addresses{})
 	c.awaitHops(t, web, "n1", "n3")
+	c.awaitOutlasted(t, web[0], patient[0])
+	c.awaitHops(t, patient, "n1", "n3")
 	c.awaitWithdrawn(t, web)
+	c.awaitWithdrawn(t, patient)
+	c.deleteService(t, "patient")
 	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":null}}`)
 	c.awaitHops(t, web, c.Nodes()...)
 	for _, x := range clients {
