@@ -24,6 +24,23 @@ func list(value string) ([]string, error) {
 	return items, nil
 }
 
+// distinct reads a list as list does, has each item checked, and refuses one that is there twice; noun says what it is.
+func distinct(value, noun string, check func(item string) error) ([]string, error) {
+	items, err := list(value)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range items {
+		if err := check(item); err != nil {
+			return nil, err
+		}
+		if slices.Contains(items[:i], item) {
+			return nil, fmt.Errorf("%s %s is there twice", noun, item)
+		}
+	}
+	return items, nil
+}
+
 // parseFlag reads on or off, in any case.
 func parseFlag(value string) (bool, error) {
 	switch strings.ToLower(value) {

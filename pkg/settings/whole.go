@@ -154,17 +154,14 @@ func (a *AddressSettings) NodeSelector() *metav1.LabelSelector {
 }
 
 func parseZones(d *draft, value string) (string, error) {
-	names, err := list(value)
+	names, err := distinct(value, "zone", func(name string) error {
+		if messages := validation.IsValidLabelValue(name); len(messages) > 0 {
+			return fmt.Errorf("%q is no zone: %s", name, messages[0])
+		}
+		return nil
+	})
 	if err != nil {
 		return "", err
-	}
-	for i, name := range names {
-		if messages := validation.IsValidLabelValue(name); len(messages) > 0 {
-			return "", fmt.Errorf("%q is no zone: %s", name, messages[0])
-		}
-		if slices.Contains(names[:i], name) {
-			return "", fmt.Errorf("zone %s is there twice", name)
-		}
 	}
 	if len(names) > maxZones {
 		return "", fmt.Errorf("expected at most %d zones", maxZones)
@@ -227,34 +224,23 @@ func parseInterfaces(d *draft, value string) (string, error) {
 }
 
 func parsePeers(d *draft, value string) (string, error) {
-	names, err := list(value)
+	names, err := distinct(value, "peer", func(name string) error { return parseName(name, "a BGPPeer") })
 	if err != nil {
 		return "", err
-	}
-	for i, name := range names {
-		if err := parseName(name, "a BGPPeer"); err != nil {
-			return "", err
-		}
-		if slices.Contains(names[:i], name) {
-			return "", fmt.Errorf("peer %s is there twice", name)
-		}
 	}
 	d.Address.Peers = names
 	return strings.Join(names, ","), nil
 }
 
 func parseCommunities(d *draft, value string) (string, error) {
-	items, err := list(value)
+	items, err := distinct(value, "community", func(item string) error {
+		if !isCommunity(item) {
+			return fmt.Errorf("%q: expected a community such as 64512:100, 64512:1:2 or no-export", item)
+		}
+		return nil
+	})
 	if err != nil {
 		return "", err
-	}
-	for i, item := range items {
-		if !isCommunity(item) {
-			return "", fmt.Errorf("%q: expected a community such as 64512:100, 64512:1:2 or no-export", item)
-		}
-		if slices.Contains(items[:i], item) {
-			return "", fmt.Errorf("community %s is there twice", item)
-		}
 	}
 	d.Address.Communities = items
 	return strings.Join(items, ","), nil
