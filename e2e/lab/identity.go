@@ -84,7 +84,10 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-func lockPath(id int) string { return filepath.Join(stateDir, strconv.Itoa(id)+".lock") }
+// lockSuffix ends the names of lock files, which begin with the number.
+const lockSuffix = ".lock"
+
+func lockPath(id int) string { return filepath.Join(stateDir, strconv.Itoa(id)+lockSuffix) }
 
 func labDir(id int) string { return filepath.Join(stateDir, strconv.Itoa(id)) }
 
@@ -119,7 +122,7 @@ func Sweep() ([]int, error) {
 	return swept, errors.Join(errs...)
 }
 
-// recordedLabs returns the numbers that have a directory or a namespace, running or not.
+// recordedLabs returns the numbers that have a directory, a lock file or a namespace, running or not.
 func recordedLabs() ([]int, error) {
 	found := map[int]bool{}
 	dirs, err := os.ReadDir(stateDir)
@@ -127,7 +130,7 @@ func recordedLabs() ([]int, error) {
 		return nil, fmt.Errorf("list labs: %w", err)
 	}
 	for _, d := range dirs {
-		if id, err := strconv.Atoi(d.Name()); err == nil && d.IsDir() {
+		if id, err := strconv.Atoi(strings.TrimSuffix(d.Name(), lockSuffix)); err == nil {
 			found[id] = true
 		}
 	}
