@@ -47,6 +47,7 @@ func newCommand(stop <-chan struct{}) (*cobra.Command, error) {
 	opts.ServiceController.ConcurrentServiceSyncs = concurrentServiceSyncs
 	opts.Generic.ClientConnection.QPS = apiQPS
 	opts.Generic.ClientConnection.Burst = apiBurst
+	opts.Generic.Debugging.EnableProfiling = false
 	opts.Generic.LeaderElection.ResourceName = componentName
 	opts.Generic.LeaderElection.ResourceNamespace = cloudconfig.Default().Namespace
 

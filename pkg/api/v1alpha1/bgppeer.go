@@ -6,13 +6,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// BGPPeer is a router (or a local speaker) that announcers open BGP sessions to.
+// BGPPeer is a router (or a local speaker) that announcers open BGP sessions to. It has no status: each node tells of its
+// own session in the status of its Announcer.
 //
 // +genclient
 // +genclient:nonNamespaced
+// +genclient:noStatus
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,categories=fairlead
-// +kubebuilder:subresource:status
 // +kubebuilder:printcolumn:name="Peer",type=string,JSONPath=`.spec.peerAddress`
 // +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.spec.peerInterface`
 // +kubebuilder:printcolumn:name="Discovery",type=string,priority=1,JSONPath=`.spec.peerDiscovery`
@@ -24,8 +25,6 @@ type BGPPeer struct {
 
 	// +required
 	Spec BGPPeerSpec `json:"spec"`
-	// +optional
-	Status BGPPeerStatus `json:"status,omitempty"`
 }
 
 // BGPPeerSpec describes the sessions to one peer.
@@ -200,16 +199,6 @@ type GracefulRestart struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('16777215s')",message="longLivedStaleTime must lie between 1s and 16777215s"
 	LongLivedStaleTime *metav1.Duration `json:"longLivedStaleTime,omitempty"`
-}
-
-// BGPPeerStatus is empty: each node tells of its own session in the status of its Announcer.
-type BGPPeerStatus struct {
-	// conditions are none so far.
-	//
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // BGPPeerList is a list of BGPPeers.

@@ -42,8 +42,6 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.BGPPeerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BGPPeerSpec"):
 		return &apiv1alpha1.BGPPeerSpecApplyConfiguration{}
-	case v1alpha1.SchemeGroupVersion.WithKind("BGPPeerStatus"):
-		return &apiv1alpha1.BGPPeerStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BGPSession"):
 		return &apiv1alpha1.BGPSessionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("FailedHealthCheck"):

@@ -13,12 +13,12 @@ import (
 // BGPPeerApplyConfiguration represents a declarative configuration of the BGPPeer type for use
 // with apply.
 //
-// BGPPeer is a router (or a local speaker) that announcers open BGP sessions to.
+// BGPPeer is a router (or a local speaker) that announcers open BGP sessions to. It has no status: each node tells of its
+// own session in the status of its Announcer.
 type BGPPeerApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	Spec                             *BGPPeerSpecApplyConfiguration   `json:"spec,omitempty"`
-	Status                           *BGPPeerStatusApplyConfiguration `json:"status,omitempty"`
+	Spec                             *BGPPeerSpecApplyConfiguration `json:"spec,omitempty"`
 }
 
 // BGPPeer constructs a declarative configuration of the BGPPeer type for use with
@@ -196,14 +196,6 @@ func (b *BGPPeerApplyConfiguration) ensureObjectMetaApplyConfigurationExists() {
 // If called multiple times, the Spec field is set to the value of the last call.
 func (b *BGPPeerApplyConfiguration) WithSpec(value *BGPPeerSpecApplyConfiguration) *BGPPeerApplyConfiguration {
 	b.Spec = value
-	return b
-}
-
-// WithStatus sets the Status field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Status field is set to the value of the last call.
-func (b *BGPPeerApplyConfiguration) WithStatus(value *BGPPeerStatusApplyConfiguration) *BGPPeerApplyConfiguration {
-	b.Status = value
 	return b
 }
 

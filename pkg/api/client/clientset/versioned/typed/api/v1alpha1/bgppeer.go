@@ -26,8 +26,6 @@ type BGPPeersGetter interface {
 type BGPPeerInterface interface {
 	Create(ctx context.Context, bGPPeer *apiv1alpha1.BGPPeer, opts v1.CreateOptions) (*apiv1alpha1.BGPPeer, error)
 	Update(ctx context.Context, bGPPeer *apiv1alpha1.BGPPeer, opts v1.UpdateOptions) (*apiv1alpha1.BGPPeer, error)
-	// Add a +genclient:noStatus comment above the type to avoid generating UpdateStatus().
-	UpdateStatus(ctx context.Context, bGPPeer *apiv1alpha1.BGPPeer, opts v1.UpdateOptions) (*apiv1alpha1.BGPPeer, error)
 	Delete(ctx context.Context, name string, opts v1.DeleteOptions) error
 	DeleteCollection(ctx context.Context, opts v1.DeleteOptions, listOpts v1.ListOptions) error
 	Get(ctx context.Context, name string, opts v1.GetOptions) (*apiv1alpha1.BGPPeer, error)
@@ -35,8 +33,6 @@ type BGPPeerInterface interface {
 	Watch(ctx context.Context, opts v1.ListOptions) (watch.Interface, error)
 	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts v1.PatchOptions, subresources ...string) (result *apiv1alpha1.BGPPeer, err error)
 	Apply(ctx context.Context, bGPPeer *applyconfigurationapiv1alpha1.BGPPeerApplyConfiguration, opts v1.ApplyOptions) (result *apiv1alpha1.BGPPeer, err error)
-	// Add a +genclient:noStatus comment above the type to avoid generating ApplyStatus().
-	ApplyStatus(ctx context.Context, bGPPeer *applyconfigurationapiv1alpha1.BGPPeerApplyConfiguration, opts v1.ApplyOptions) (result *apiv1alpha1.BGPPeer, err error)
 	BGPPeerExpansion
 }
 
