@@ -27,14 +27,18 @@ func unnumberedFRR(r *router, more string) Peer {
 }
 
 func TestUnnumbered(t *testing.T) {
-	r := newRouter(t, "frr", 1)
-	peer := unnumberedFRR(r, "")
-	s := newSpeaker(t)
-	apply(t, s, Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}})
-	established(t, s)
-	p, p6 := r.has("10.99.0.1/32", true), r.has("fd99::1/128", true)
-	if len(p.Nexthops) == 0 || !strings.HasPrefix(p.Nexthops[0].IP, "fe80:") || len(p6.Nexthops) == 0 {
-		t.Errorf("next hops %+v and %+v, want link-local ones (RFC 5549)", p.Nexthops, p6.Nexthops)
+	for _, name := range []string{"new interface", "another interface of the same name"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(t, "frr", 1)
+			peer := unnumberedFRR(r, "")
+			s := newSpeaker(t)
+			apply(t, s, Desired{Peers: []Peer{peer}, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}, {Prefix: prefix("fd99::1/128")}}})
+			established(t, s)
+			p, p6 := r.has("10.99.0.1/32", true), r.has("fd99::1/128", true)
+			if len(p.Nexthops) == 0 || !strings.HasPrefix(p.Nexthops[0].IP, "fe80:") || len(p6.Nexthops) == 0 {
+				t.Errorf("next hops %+v and %+v, want link-local ones (RFC 5549)", p.Nexthops, p6.Nexthops)
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -105,7 +106,7 @@ func (a *advertisers) serve(ctx context.Context, ifname string) error {
 	if err != nil {
 		return err
 	}
-	conn, own, err := ndp.Listen(link, ndp.LinkLocal)
+	conn, own, err := ndp.Listen(numbered(link), ndp.LinkLocal)
 	if err != nil {
 		return err
 	}
@@ -138,6 +139,14 @@ func (a *advertisers) serve(ctx context.Context, ifname string) error {
 			a.mu.Unlock()
 		}
 	}
+}
+
+// numbered gives an interface its index for a name, which stands for a zone as well (RFC 4007 section 11.2). Package net
+// remembers for a minute which index a name had, also when the interface was deleted and made again since.
+func numbered(link *net.Interface) *net.Interface {
+	same := *link
+	same.Name = strconv.Itoa(link.Index)
+	return &same
 }
 
 // send asks for advertisements once and then sends some, until ctx is done.
