@@ -34,6 +34,10 @@ const surplusFor = 10 * time.Second
 // restoreFor is how long, after a start, an address in a Service's status whose VirtualIP is missing is kept for it.
 const restoreFor = 10 * time.Minute
 
+// lockStripes is over how many locks the Services are spread: so many that two Services which are synced at the same time
+// hardly ever wait for each other, however few processors there are.
+const lockStripes = 256
+
 // Config is what a Reconciler works with. All informers must be started by the caller.
 type Config struct {
 	Client         versioned.Interface
@@ -75,7 +79,7 @@ type Reconciler struct {
 func New(config Config) *Reconciler {
 	r := &Reconciler{
 		config: config, parser: settings.NewParser(config.Settings), book: newBook(), pools: newPoolBook(),
-		locks: keymutex.NewHashed(0), sharing: keymutex.NewHashed(0),
+		locks: keymutex.NewHashed(lockStripes), sharing: keymutex.NewHashed(lockStripes),
 		metrics: newAllocationMetrics(), teller: newTeller(config.Events), grounds: newGrounds(),
 		waiting: map[string]bool{},
 	}
