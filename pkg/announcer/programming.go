@@ -34,6 +34,9 @@ const (
 	standbyLook = 10 * time.Second
 	// perLook bounds what looking costs with very many addresses: the pauses grow with their number.
 	perLook = 100 * time.Microsecond
+	// scouts are the addresses that are looked at while kube-proxy has not followed on any of them: more than one, since
+	// it may never follow on a single one, whose Service has no such status.
+	scouts = 3
 	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
 	checkRound = 20 * time.Millisecond
 )
@@ -156,25 +159,48 @@ func (c *programChecker) untilDue() time.Duration {
 	return max(wait, checkRound)
 }
 
-// checkDue checks the due addresses and reports those whose verdict has changed.
+// dueCheck is an address to check now.
+type dueCheck struct {
+	addr  netip.Addr
+	ports []portOf
+	since time.Time
+	// awaited: kube-proxy has not programmed the address yet and is not late.
+	awaited bool
+}
+
+// checkDue checks the due addresses and reports those whose verdict has changed. kube-proxy programs all that it knows of
+// at once: where it has not followed on those that wait for longest, the younger ones are not looked at.
 func (c *programChecker) checkDue(ctx context.Context) {
-	c.mu.Lock()
-	now, due := c.now(), map[netip.Addr][]portOf{}
-	for a, w := range c.watched {
-		if !w.due.After(now) {
-			due[a] = w.ports
-		}
-	}
-	c.mu.Unlock()
 	var changed []netip.Addr
-	for a, ports := range due {
-		if c.judge(a, c.check(ctx, a, ports)) {
-			changed = append(changed, a)
+	missing := 0
+	for _, d := range c.takeDue() {
+		ok := (!d.awaited || missing < scouts) && c.check(ctx, d.addr, d.ports)
+		if d.awaited && !ok {
+			missing++
+		}
+		if c.judge(d.addr, ok) {
+			changed = append(changed, d.addr)
 		}
 	}
 	if len(changed) > 0 && ctx.Err() == nil {
 		c.changed(changed)
 	}
+}
+
+// takeDue returns what is due, the oldest first.
+func (c *programChecker) takeDue() []dueCheck {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	var due []dueCheck
+	for a, w := range c.watched {
+		if !w.due.After(now) {
+			awaited := w.verdict == programmingUnknown && now.Sub(w.good) < programmingGrace
+			due = append(due, dueCheck{addr: a, ports: w.ports, since: w.good, awaited: awaited})
+		}
+	}
+	slices.SortFunc(due, func(x, y dueCheck) int { return x.since.Compare(y.since) })
+	return due
 }
 
 // check looks at every port. An address that has none to look at, or where looking fails, is taken for programmed:

@@ -141,6 +141,32 @@ func TestAddressesAreNotCheckedTooOften(t *testing.T) {
 	})
 }
 
+// TestOldestAreLookedAtFirst: of a thousand addresses made at once few are looked at while kube-proxy has not followed, and
+// all when it has; those that it never follows on hold nobody up for longer than the grace.
+func TestOldestAreLookedAtFirst(t *testing.T) {
+	const many = 1000
+	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, looks *atomic.Int32) {
+		addr := netip.MustParseAddr("10.0.0.0")
+		for range many {
+			addr = addr.Next()
+			c.watch(addr, claims(corev1.ProtocolTCP), true)
+		}
+		time.Sleep(programmingGrace / 2)
+		synctest.Wait()
+		if n := looks.Load(); n == 0 || n > many/5 {
+			t.Errorf("%d looks at %d addresses before kube-proxy has followed", n, many)
+		}
+		forwarding.Store(true)
+		time.Sleep(2 * patientRecheck)
+		synctest.Wait()
+		for a := netip.MustParseAddr("10.0.0.1"); a != addr.Next(); a = a.Next() {
+			if got := c.state(a); got != programmed {
+				t.Fatalf("%v: verdict %d after kube-proxy has followed", a, got)
+			}
+		}
+	})
+}
+
 func TestWhatCannotBeCheckedCountsAsProgrammed(t *testing.T) {
 	vip := netip.MustParseAddr("10.0.0.100")
 	for _, tc := range []struct {
