@@ -47,6 +47,7 @@ func TestWhatSatisfiesAService(t *testing.T) {
 	conflict := func(vip *v1alpha1.VirtualIP) {
 		vip.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionConflict, Status: metav1.ConditionTrue}}
 	}
+	announced := func(vip *v1alpha1.VirtualIP) { vip.Status.Node = "n1" }
 	named := func(vip *v1alpha1.VirtualIP) { vip.Spec.ID = "static" }
 	for _, test := range []struct {
 		name string
@@ -56,6 +57,7 @@ func TestWhatSatisfiesAService(t *testing.T) {
 	}{
 		{"no wish", claimed("10.0.0.1"), settings.Settings{}, true},
 		{"another station has it", claimed("10.0.0.1", conflict), settings.Settings{}, false},
+		{"another station claims it while it is announced", claimed("10.0.0.1", conflict, announced), settings.Settings{}, true},
 		{"the wanted address", claimed("10.0.0.1"), settings.Settings{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}, true},
 		{"another than the wanted", claimed("10.0.0.1"), settings.Settings{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}, false},
 		{"a wish for the other family", claimed("10.0.0.1"), settings.Settings{Addresses: []netip.Addr{netip.MustParseAddr("fd00::2")}}, true},

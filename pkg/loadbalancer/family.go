@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -79,11 +79,10 @@ func aloneOrSharing(vip *v1alpha1.VirtualIP, key string, want settings.Settings)
 	return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey
 }
 
-// inConflict tells whether an announcer found another station using the address.
+// inConflict tells whether an announcer found another station using the address before anybody here announced it. An
+// address that is announced is defended and stays: one stray packet must not move a Service that works.
 func inConflict(vip *v1alpha1.VirtualIP) bool {
-	return slices.ContainsFunc(vip.Status.Conditions, func(condition metav1.Condition) bool {
-		return condition.Type == v1alpha1.ConditionConflict && condition.Status == metav1.ConditionTrue
-	})
+	return vip.Status.Node == "" && meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionConflict)
 }
 
 // stays returns an error where the settings name another reservation, or a pool to stay in, than that of an address which
