@@ -5,6 +5,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,41 +26,52 @@ const (
 	leasePeriod = 2 * time.Second
 )
 
-// mourn takes the pods on dead nodes out of service, and back, until the context ends. One goroutine does it all.
+// mourn takes the pods on dead nodes out of service, and back, until the context ends. One goroutine does it all. What
+// fails is tried again with the next tick.
 func (c *Controller) mourn(ctx context.Context) {
-	known := newDeaths()
-	c.inherit(ctx, known)
+	known, inherited := newDeaths(), false
 	ticker := time.NewTicker(leasePeriod)
 	defer ticker.Stop()
 	for {
+		if !inherited {
+			inherited = c.inherit(ctx, known)
+		}
+		c.resurrect(ctx, known)
+		c.bury(ctx, known)
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.votes:
-			c.bury(ctx, known)
 		case <-ticker.C:
-			c.resurrect(ctx, known)
-			c.bury(ctx, known)
 		}
 	}
 }
 
-// inherit learns which nodes a leader before this one has declared dead, by the marks on their pods.
-func (c *Controller) inherit(ctx context.Context, known *deaths) {
+// inherit learns which nodes a leader before this one has declared dead, by the marks on their pods, and tells whether it
+// knows them all. Whether that leader has marked all pods of a node nobody knows.
+func (c *Controller) inherit(ctx context.Context, known *deaths) bool {
+	logger := klog.FromContext(ctx)
 	pods, err := c.config.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "listing pods: marks of an earlier leader stay until their kubelet takes them back")
-		return
+		logger.Error(err, "listing pods for the marks of an earlier leader, trying again")
+		return false
 	}
+	all := true
 	for i := range pods.Items {
 		node := pods.Items[i].Spec.NodeName
-		if _, seen := known.dead[node]; seen || !isMarked(&pods.Items[i]) {
+		if known.holds(node) || !isMarked(&pods.Items[i]) {
 			continue
 		}
-		if renewed, err := c.lastRenewal(ctx, node); err == nil {
+		renewed, err := c.lastRenewal(ctx, node)
+		switch {
+		case err == nil:
 			known.record(node, renewed)
+		case !apierrors.IsNotFound(err): // else the Node is gone, and Kubernetes removes its pods
+			logger.Error(err, "reading the Lease of a node that an earlier leader has declared dead, trying again", "node", node)
+			all = false
 		}
 	}
+	return all
 }
 
 // isMarked tells whether a pod carries the mark of markPods. A kubelet that lives may have set the status back and left the
@@ -69,7 +81,7 @@ func isMarked(pod *corev1.Pod) bool {
 	return ready != nil && ready.Status == corev1.ConditionFalse && ready.Reason == reasonNodeUnreachable && ready.Message == messageNodeUnreachable
 }
 
-// bury declares nodes dead that a majority of announcers has lost.
+// bury declares nodes dead that a majority of announcers has lost, and marks their pods until all of them are.
 func (c *Controller) bury(ctx context.Context, known *deaths) {
 	logger := klog.FromContext(ctx)
 	announcers, err := c.config.Objects.Announcers().Lister().List(labels.Everything())
@@ -77,25 +89,37 @@ func (c *Controller) bury(ctx context.Context, known *deaths) {
 		return // a lister of a cache does not fail
 	}
 	lost := lostByMajority(announcers)
-	declared, braked := known.declare(lost, len(announcers), time.Now())
+	unmarked, braked := known.unmarked(lost, len(announcers), time.Now())
 	if braked {
 		logger.V(1).Info("more than a third of the nodes seem dead: no endpoint is taken out of service", "nodes", lost)
 	}
-	for _, node := range declared {
+	for _, node := range unmarked {
+		if err := c.buryNode(ctx, known, node); err != nil {
+			logger.Error(err, "taking the endpoints of a dead node out of service, trying again", "node", node)
+		}
+	}
+}
+
+// buryNode marks what is not marked yet of one node.
+func (c *Controller) buryNode(ctx context.Context, known *deaths, node string) error {
+	again := known.holds(node)
+	if !again {
 		renewed, err := c.lastRenewal(ctx, node)
 		if err != nil {
-			logger.Error(err, "not declaring a node dead without its Lease", "node", node)
-			continue
+			return fmt.Errorf("reading the Lease by which its return would be seen: %w", err)
 		}
 		known.record(node, renewed)
-		marked, err := c.markPods(ctx, node)
-		logger.Info("a majority of announcers has lost a node: its endpoints are out of service", "node", node, "pods", marked)
-		if err != nil {
-			logger.Error(err, "marking pods of a dead node", "node", node)
-		}
+	}
+	marked, err := c.markPods(ctx, node)
+	if err == nil {
+		known.markedAll(node)
+	}
+	if marked > 0 || !again {
+		klog.FromContext(ctx).Info("a majority of announcers has lost a node: its endpoints are out of service", "node", node, "pods", marked)
 		c.nodeEvent(node, corev1.EventTypeWarning, reasonNodeUnreachable, fmt.Sprintf(
 			"a majority of announcers has lost the node: %d pods behind LoadBalancer Services are marked not ready", marked))
 	}
+	return err
 }
 
 // resurrect takes the mark back from pods of nodes that have renewed their Lease since.
@@ -150,7 +174,8 @@ func (c *Controller) restorePods(ctx context.Context, node string) (int, error) 
 	})
 }
 
-// eachPod sets the Ready condition of those pods on a node that want chooses, and counts them.
+// eachPod sets the Ready condition of those pods on a node that want chooses, and counts those it has set. One that it
+// cannot set keeps it from none of the others; the error names them all.
 func (c *Controller) eachPod(ctx context.Context, node string, want func(*corev1.Pod) (corev1.ConditionStatus, string, bool)) (int, error) {
 	pods, err := c.config.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(), ResourceVersion: "0",
@@ -159,18 +184,21 @@ func (c *Controller) eachPod(ctx context.Context, node string, want func(*corev1
 		return 0, fmt.Errorf("listing the pods of node %s: %w", node, err)
 	}
 	count := 0
+	var failed []error
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		status, reason, wanted := want(pod)
 		if !wanted {
 			continue
 		}
-		if err := c.setReady(ctx, pod, status, reason); err != nil && !apierrors.IsNotFound(err) {
-			return count, fmt.Errorf("writing the Ready condition of pod %s: %w", klog.KObj(pod), err)
+		switch err := c.setReady(ctx, pod, status, reason); {
+		case err == nil:
+			count++
+		case !apierrors.IsNotFound(err):
+			failed = append(failed, fmt.Errorf("writing the Ready condition of pod %s: %w", klog.KObj(pod), err))
 		}
-		count++
 	}
-	return count, nil
+	return count, errors.Join(failed...)
 }
 
 func (c *Controller) setReady(ctx context.Context, pod *corev1.Pod, status corev1.ConditionStatus, reason string) error {

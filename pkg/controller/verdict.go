@@ -42,33 +42,53 @@ func lostByMajority(announcers []*v1alpha1.Announcer) []string {
 
 // deaths is what is held of dead nodes. It is a value that only one goroutine changes.
 type deaths struct {
-	// dead holds the nodes declared dead, with the renewal of the Lease that was the last one then.
-	dead map[string]time.Time
+	dead map[string]death
 	// quiet holds until when a node that came back is not declared dead again.
 	quiet map[string]time.Time
 }
 
-func newDeaths() *deaths {
-	return &deaths{dead: map[string]time.Time{}, quiet: map[string]time.Time{}}
+// death is what is held of one node that was declared dead.
+type death struct {
+	renewed time.Time // of its Lease: the renewal that was the last one when it was declared dead
+	marked  bool      // all of its pods that are to be marked are
 }
 
-// declare returns which of the lost nodes are to be declared dead now: none while more than a third of all nodes are lost
-// (braked is then true), and none that came back less than ten minutes ago.
-func (d *deaths) declare(lost []string, nodes int, now time.Time) (declared []string, braked bool) {
-	if len(lost)*brake > nodes {
+func newDeaths() *deaths {
+	return &deaths{dead: map[string]death{}, quiet: map[string]time.Time{}}
+}
+
+// unmarked returns which of the lost nodes have pods to be marked now: none while more than a third of all nodes are lost
+// or held for dead (braked is then true), and none that came back less than ten minutes ago.
+func (d *deaths) unmarked(lost []string, nodes int, now time.Time) (unmarked []string, braked bool) {
+	gone := len(d.dead)
+	for _, node := range lost {
+		held, is := d.dead[node]
+		if !is {
+			gone++
+		}
+		if !held.marked && !now.Before(d.quiet[node]) {
+			unmarked = append(unmarked, node)
+		}
+	}
+	if gone*brake > nodes {
 		return nil, true
 	}
-	for _, node := range lost {
-		if _, is := d.dead[node]; is || now.Before(d.quiet[node]) {
-			continue
-		}
-		declared = append(declared, node)
-	}
-	return declared, false
+	return unmarked, false
 }
 
 // record notes that a node was declared dead, and the last renewal of its Lease.
-func (d *deaths) record(node string, renewed time.Time) { d.dead[node] = renewed }
+func (d *deaths) record(node string, renewed time.Time) { d.dead[node] = death{renewed: renewed} }
+
+// holds tells whether a node was declared dead.
+func (d *deaths) holds(node string) bool {
+	_, is := d.dead[node]
+	return is
+}
+
+// markedAll notes that nothing is left to be marked on a dead node.
+func (d *deaths) markedAll(node string) {
+	d.dead[node] = death{renewed: d.dead[node].renewed, marked: true}
+}
 
 // takeBack notes that a node lives.
 func (d *deaths) takeBack(node string, now time.Time) {
@@ -79,6 +99,6 @@ func (d *deaths) takeBack(node string, now time.Time) {
 // recovered tells whether the Lease of a dead node was renewed since its death was declared. Only a change counts, not
 // the time in the Lease, which is by the node's own clock.
 func (d *deaths) recovered(node string, renewed time.Time) bool {
-	last, dead := d.dead[node]
-	return dead && !renewed.Equal(last)
+	held, dead := d.dead[node]
+	return dead && !renewed.Equal(held.renewed)
 }

@@ -49,23 +49,32 @@ func TestLostByMajority(t *testing.T) {
 	}
 }
 
-func TestDeclareBrakesAtAThirdOfTheNodes(t *testing.T) {
+func TestMarkingBrakesAtAThirdOfTheNodes(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, test := range []struct {
 		name   string
+		dead   []string // before, and marked
 		lost   []string
 		nodes  int
 		want   []string
 		braked bool
 	}{
-		{"one of three", []string{"a"}, 3, []string{"a"}, false},
-		{"two of three", []string{"a", "b"}, 3, nil, true},
-		{"one of two", []string{"a"}, 2, nil, true},
-		{"three of nine", []string{"a", "b", "c"}, 9, []string{"a", "b", "c"}, false},
-		{"four of nine", []string{"a", "b", "c", "d"}, 9, nil, true},
+		{"one of three", nil, []string{"a"}, 3, []string{"a"}, false},
+		{"two of three", nil, []string{"a", "b"}, 3, nil, true},
+		{"one of two", nil, []string{"a"}, 2, nil, true},
+		{"three of nine", nil, []string{"a", "b", "c"}, 9, []string{"a", "b", "c"}, false},
+		{"four of nine", nil, []string{"a", "b", "c", "d"}, 9, nil, true},
+		{"a third after two", []string{"a", "b"}, []string{"a", "b", "c"}, 9, []string{"c"}, false},
+		{"a fourth after three", []string{"a", "b", "c"}, []string{"a", "b", "c", "d"}, 9, nil, true},
+		{"a fourth after three that are seen again and whose Leases are not renewed", []string{"a", "b", "c"}, []string{"d"}, 9, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, braked := newDeaths().declare(test.lost, test.nodes, now)
+			known := newDeaths()
+			for _, node := range test.dead {
+				known.record(node, now)
+				known.markedAll(node)
+			}
+			got, braked := known.unmarked(test.lost, test.nodes, now)
 			if !slices.Equal(got, test.want) || braked != test.braked {
 				t.Errorf("got %v, %t, want %v, %t", got, braked, test.want, test.braked)
 			}
@@ -73,13 +82,29 @@ func TestDeclareBrakesAtAThirdOfTheNodes(t *testing.T) {
 	}
 }
 
+func TestADeadNodeIsMarkedUntilItIsDoneWith(t *testing.T) {
+	now := time.Unix(1000, 0)
+	known := newDeaths()
+	known.record("a", now)
+	if unmarked, _ := known.unmarked([]string{"a"}, 3, now); !slices.Equal(unmarked, []string{"a"}) {
+		t.Errorf("given up: %v", unmarked)
+	}
+	if unmarked, _ := known.unmarked(nil, 3, now); len(unmarked) > 0 {
+		t.Errorf("marked though it is not lost any more: %v", unmarked)
+	}
+	known.markedAll("a")
+	if unmarked, _ := known.unmarked([]string{"a"}, 3, now); len(unmarked) > 0 {
+		t.Errorf("marked twice: %v", unmarked)
+	}
+	if known.recovered("a", now) {
+		t.Error("recovered without a renewal")
+	}
+}
+
 func TestANodeThatRenewsItsLeaseIsTakenBackAndLeftAloneForAWhile(t *testing.T) {
 	now, renewed := time.Unix(1000, 0), time.Unix(17, 0) // the node's clock is its own
 	known := newDeaths()
 	known.record("a", renewed)
-	if declared, _ := known.declare([]string{"a"}, 3, now); len(declared) > 0 {
-		t.Errorf("declared dead twice: %v", declared)
-	}
 	if known.recovered("a", renewed) {
 		t.Error("recovered without a renewal")
 	}
@@ -90,10 +115,10 @@ func TestANodeThatRenewsItsLeaseIsTakenBackAndLeftAloneForAWhile(t *testing.T) {
 	if known.recovered("a", renewed.Add(time.Second)) {
 		t.Error("recovered twice")
 	}
-	if declared, _ := known.declare([]string{"a"}, 3, now.Add(quietAfterTakeBack-1)); len(declared) > 0 {
+	if declared, _ := known.unmarked([]string{"a"}, 3, now.Add(quietAfterTakeBack-1)); len(declared) > 0 {
 		t.Errorf("declared dead again too soon: %v", declared)
 	}
-	if declared, _ := known.declare([]string{"a"}, 3, now.Add(quietAfterTakeBack)); !slices.Equal(declared, []string{"a"}) {
+	if declared, _ := known.unmarked([]string{"a"}, 3, now.Add(quietAfterTakeBack)); !slices.Equal(declared, []string{"a"}) {
 		t.Errorf("not declared dead after the quiet time: %v", declared)
 	}
 }
