@@ -29,7 +29,6 @@ type board struct {
 // entry is one session.
 type entry struct {
 	Session
-	peer Peer
 	// late is set when the session has been Established for bfdGrace or longer, and BFD is not up.
 	late bool
 	// untried is set when the last error is that no session could be begun.
@@ -53,7 +52,7 @@ func newBoard(changed wake.Signal) *board {
 // poke wakes the reader; it is called with mu held or not.
 func (b *board) poke() { b.changed.Poke() }
 
-// with runs f on the entry of a name, which it makes if need be.
+// with runs f on the entry of a name, which it makes if need be, and wakes the reader if that changes it.
 func (b *board) with(name string, f func(*entry)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -62,8 +61,11 @@ func (b *board) with(name string, f func(*entry)) {
 		e = &entry{Session: Session{Peer: name, State: Idle, Since: time.Now()}}
 		b.byName[name] = e
 	}
+	before := e.Session
 	f(e)
-	b.poke()
+	if !ok || e.Session != before {
+		b.poke()
+	}
 }
 
 func (b *board) add(name string) { b.with(name, func(*entry) {}) }
@@ -74,7 +76,6 @@ func (b *board) bfd(name, state string) { b.with(name, func(e *entry) { e.BFD = 
 func (b *board) know(at netip.Addr, p Peer) {
 	b.with(p.Name, func(e *entry) {
 		b.byAddr[at] = p.Name
-		e.peer = p
 		e.Address, e.LocalASN = at, p.LocalASN
 		if e.untried {
 			e.LastError, e.untried = "", false
@@ -85,14 +86,18 @@ func (b *board) know(at netip.Addr, p Peer) {
 	})
 }
 
-// forget makes the session at an address one that is not there. Where it was established, why is its last error.
+// forget makes the session at an address one that is not there. Where it was established, why is its last error, unless
+// it is known why none can be begun.
 func (b *board) forget(at netip.Addr, why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.byName[b.byAddr[at]]; e != nil {
-		e.LastError = ""
-		if e.State == Established && why != "" {
+		switch {
+		case e.untried:
+		case e.State == Established && why != "":
 			e.LastError = "the session was ended here: " + why
+		default:
+			e.LastError = ""
 		}
 		e.to(Idle)
 		e.Address = netip.Addr{}

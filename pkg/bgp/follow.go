@@ -121,11 +121,15 @@ func (s *Speaker) followInterfaces(ctx context.Context) {
 		return
 	}
 	defer s.mu.Unlock()
-	for _, p := range s.peers {
+	for _, name := range sortedKeys(s.peers) {
+		p := s.peers[name]
 		if p.Interface == "" || ctx.Err() != nil {
 			continue
 		}
-		at, err := s.find(p.Interface)
+		at, err := s.locate(p)
+		if err != nil && !p.at.IsValid() {
+			s.board.fail(p.Name, err.Error())
+		}
 		if err != nil || at == p.at {
 			continue
 		}
@@ -134,7 +138,7 @@ func (s *Speaker) followInterfaces(ctx context.Context) {
 		if err := s.disconnect(ctx, p, "another router is at the interface now"); err != nil {
 			logger.Error(err, "Old session not ended", "peer", p.Name)
 		}
-		if err := s.connect(ctx, p); err != nil {
+		if err := s.connect(ctx, p, at); err != nil {
 			s.board.fail(p.Name, err.Error())
 			logger.Error(err, "Session not opened", "peer", p.Name)
 		}

@@ -130,31 +130,57 @@ func (s *Speaker) disconnect(ctx context.Context, p *applied, why string) error 
 	return errors.Join(s.setHeld(ctx), s.setSet(ctx, peerSet(p.Name)))
 }
 
-// addPeers opens sessions with those that have none.
-func (s *Speaker) addPeers(ctx context.Context) error {
+// addPeers opens sessions with those that have none, in this order. What fails with unnumbered peers is no error: they are
+// looked for again and again.
+func (s *Speaker) addPeers(ctx context.Context, peers []Peer) error {
 	var errs []error
-	for _, name := range sortedKeys(s.peers) {
-		if p := s.peers[name]; !p.at.IsValid() {
-			if err := s.connect(ctx, p); err != nil {
-				s.board.fail(name, err.Error())
-				errs = append(errs, fmt.Errorf("bgp peer %q: %w", name, err))
-			}
+	for _, want := range peers {
+		p := s.peers[want.Name]
+		if p.at.IsValid() {
+			continue
+		}
+		at, err := s.locate(p)
+		if err == nil {
+			err = s.connect(ctx, p, at)
+		}
+		if err == nil {
+			continue
+		}
+		s.board.fail(p.Name, err.Error())
+		if p.Interface == "" {
+			errs = append(errs, fmt.Errorf("bgp peer %q: %w", p.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// connect opens the session with a peer, unless it is one that still has to be found.
-func (s *Speaker) connect(ctx context.Context, p *applied) error {
+// locate returns where a peer is. GoBGP has one session to an address, and its policies leave out the zone of a link-local
+// one: what is there for a peer already is not there for another.
+func (s *Speaker) locate(p *applied) (netip.Addr, error) {
 	at := p.Address
 	if p.Interface != "" {
-		s.adverts.advertise(ctx, p.Interface)
 		var err error
 		if at, err = s.find(p.Interface); err != nil {
-			s.board.fail(p.Name, err.Error())
-			return nil
+			return netip.Addr{}, err
 		}
 	}
+	for _, name := range sortedKeys(s.peers) {
+		switch other := s.peers[name]; {
+		case other == p || !other.at.IsValid():
+		case p.Interface != "" && p.Interface == other.Interface:
+			return netip.Addr{}, fmt.Errorf("interface %s is that of peer %q already", p.Interface, name)
+		case at == other.at:
+			return netip.Addr{}, fmt.Errorf("address %v is that of peer %q already", at, name)
+		case at.WithZone("") == other.at.WithZone(""):
+			return netip.Addr{}, fmt.Errorf(
+				"address %v is, but for the interface, that of peer %q (%v): routers need different link-local addresses", at, name, other.at)
+		}
+	}
+	return at, nil
+}
+
+// connect opens the session with a peer.
+func (s *Speaker) connect(ctx context.Context, p *applied, at netip.Addr) error {
 	if err := s.setSet(ctx, peerSet(p.Name), at); err != nil {
 		return err
 	}
@@ -170,7 +196,8 @@ func (s *Speaker) connect(ctx context.Context, p *applied) error {
 	s.board.know(at, p.Peer)
 	if err := s.server.AddPeer(ctx, &api.AddPeerRequest{Peer: apiPeer(p.Peer, at, s.resumed[p.Name])}); err != nil {
 		s.board.forget(at, "")
-		return err
+		delete(s.held, at)
+		return errors.Join(err, s.setHeld(ctx), s.setSet(ctx, peerSet(p.Name)))
 	}
 	delete(s.resumed, p.Name)
 	p.at = at

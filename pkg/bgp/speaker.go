@@ -111,7 +111,7 @@ func (s *Speaker) Stop(ctx context.Context, keepRoutes bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
-	s.adverts.stop()
+	s.adverts.stop(ctx)
 	err := s.halt(ctx, keepRoutes)
 	s.board.clear()
 	return err
@@ -126,7 +126,6 @@ func (s *Speaker) Sessions() []Session { return s.board.sessions() }
 // usable returns the peers that can be tried, and tells the board and the caller of the others.
 func (s *Speaker) usable(peers []Peer) (map[string]Peer, []Peer, error) {
 	byName := map[string]Peer{}
-	byAddr := map[netip.Addr]string{}
 	var list []Peer
 	var errs []error
 	for _, p := range peers {
@@ -134,19 +133,26 @@ func (s *Speaker) usable(peers []Peer) (map[string]Peer, []Peer, error) {
 		if _, twice := byName[p.Name]; err == nil && twice {
 			err = errors.New("there is another peer of this name")
 		}
-		if other, twice := byAddr[p.Address]; err == nil && p.Address.IsValid() && twice {
-			err = fmt.Errorf("address %v is that of peer %q already", p.Address, other)
-		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("bgp peer %q: %w", p.Name, err))
 			s.board.fail(p.Name, err.Error())
 			continue
 		}
 		byName[p.Name] = p
-		byAddr[p.Address] = p.Name
 		list = append(list, p)
 	}
 	return byName, list, errors.Join(errs...)
+}
+
+// interfaces are those of the unnumbered peers.
+func interfaces(peers []Peer) map[string]bool {
+	out := map[string]bool{}
+	for _, p := range peers {
+		if p.Interface != "" {
+			out[p.Interface] = true
+		}
+	}
+	return out
 }
 
 // reconcile makes the server what s.desired says.
@@ -157,6 +163,7 @@ func (s *Speaker) reconcile(ctx context.Context) error {
 	}
 	s.board.keep(names)
 	byName, list, err := s.usable(s.desired.Peers)
+	s.adverts.want(ctx, interfaces(list))
 	if s.server != nil && s.routerID != s.desired.RouterID {
 		klog.FromContext(ctx).Info("BGP identifier changed, restarting all sessions", "routerID", s.desired.RouterID)
 		err = errors.Join(err, s.halt(ctx, false))
@@ -181,7 +188,7 @@ func (s *Speaker) reconcile(ctx context.Context) error {
 	}
 	// Routes first: a session that comes up tells its peer all there is, and then that this was all.
 	err = errors.Join(err, s.setRoutes(ctx, list))
-	err = errors.Join(err, s.addPeers(ctx))
+	err = errors.Join(err, s.addPeers(ctx, list))
 	s.everHad = s.everHad || len(list) > 0
 	return err
 }

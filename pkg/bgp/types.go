@@ -13,12 +13,14 @@ import (
 type Desired struct {
 	// RouterID is the BGP identifier, an IPv4 address. A change restarts all sessions.
 	RouterID netip.Addr
-	Peers    []Peer
+	// Peers may have several that are at one address, or on one interface: the one that has a session keeps it, else the
+	// first gets it. Of the others, Session.LastError names that one.
+	Peers []Peer
 	// Routes may have several entries of one prefix: a peer is told the first that is for it.
 	Routes []Route
 }
 
-// Peer is one session. Any change to it but of the name's order resets this session. Name, Address or Interface, ASN
+// Peer is one session, which any change to it resets. Name, Address or Interface, ASN
 // and LocalASN are required; a zero means the default elsewhere.
 type Peer struct {
 	// Name tells peers apart, also in errors and metrics.

@@ -5,6 +5,7 @@ package bgp
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strconv"
@@ -27,37 +28,43 @@ const (
 // send some, with lifetime 0: nobody will take this machine for a default gateway.
 type advertisers struct {
 	mu    sync.Mutex
-	byIf  map[string]map[netip.Addr]time.Time // routers seen
-	ends  []context.CancelFunc
+	byIf  map[string]*advertiser
 	tasks sync.WaitGroup
 }
 
-func newAdvertisers() *advertisers {
-	return &advertisers{byIf: map[string]map[netip.Addr]time.Time{}}
+// advertiser is at work on one interface.
+type advertiser struct {
+	end context.CancelFunc
+	// routers that advertised themselves, and when last; the advertisers' mu guards it.
+	routers map[netip.Addr]time.Time
 }
 
-// advertise starts on an interface, unless it has.
-func (a *advertisers) advertise(ctx context.Context, ifname string) {
+func newAdvertisers() *advertisers { return &advertisers{byIf: map[string]*advertiser{}} }
+
+// want sets the interfaces. It begins on new ones, until they are wanted no more.
+func (a *advertisers) want(ctx context.Context, ifnames map[string]bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.byIf[ifname] != nil {
-		return
+	maps.DeleteFunc(a.byIf, func(ifname string, one *advertiser) bool {
+		if !ifnames[ifname] {
+			one.end()
+		}
+		return !ifnames[ifname]
+	})
+	for ifname := range ifnames {
+		if a.byIf[ifname] != nil {
+			continue
+		}
+		life, end := context.WithCancel(context.WithoutCancel(ctx))
+		one := &advertiser{end: end, routers: map[netip.Addr]time.Time{}}
+		a.byIf[ifname] = one
+		a.tasks.Go(func() { a.run(life, ifname, one) })
 	}
-	a.byIf[ifname] = map[netip.Addr]time.Time{}
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	a.ends = append(a.ends, end)
-	a.tasks.Go(func() { a.run(life, ifname) })
 }
 
 // stop ends all and waits.
-func (a *advertisers) stop() {
-	a.mu.Lock()
-	ends := a.ends
-	a.ends = nil
-	a.mu.Unlock()
-	for _, end := range ends {
-		end()
-	}
+func (a *advertisers) stop(ctx context.Context) {
+	a.want(ctx, nil)
 	a.tasks.Wait()
 }
 
@@ -67,8 +74,12 @@ func (a *advertisers) router(ifname string) (netip.Addr, error) {
 	defer a.mu.Unlock()
 	var newest netip.Addr
 	recent := 0
-	for addr, seen := range a.byIf[ifname] {
-		if !newest.IsValid() || seen.After(a.byIf[ifname][newest]) {
+	var routers map[netip.Addr]time.Time
+	if one := a.byIf[ifname]; one != nil {
+		routers = one.routers
+	}
+	for addr, seen := range routers {
+		if !newest.IsValid() || seen.After(routers[newest]) {
 			newest = addr
 		}
 		if time.Since(seen) < routerMemory {
@@ -86,9 +97,9 @@ func (a *advertisers) router(ifname string) (netip.Addr, error) {
 }
 
 // run keeps a socket on the interface, which may come and go.
-func (a *advertisers) run(ctx context.Context, ifname string) {
+func (a *advertisers) run(ctx context.Context, ifname string, one *advertiser) {
 	for {
-		err := a.serve(ctx, ifname)
+		err := a.serve(ctx, ifname, one)
 		if ctx.Err() != nil {
 			return
 		}
@@ -101,7 +112,7 @@ func (a *advertisers) run(ctx context.Context, ifname string) {
 	}
 }
 
-func (a *advertisers) serve(ctx context.Context, ifname string) error {
+func (a *advertisers) serve(ctx context.Context, ifname string, one *advertiser) error {
 	link, err := net.InterfaceByName(ifname)
 	if err != nil {
 		return err
@@ -135,7 +146,7 @@ func (a *advertisers) serve(ctx context.Context, ifname string) error {
 		}
 		if _, ok := m.(*ndp.RouterAdvertisement); ok && from.WithZone("") != own.WithZone("") {
 			a.mu.Lock()
-			a.byIf[ifname][from.WithZone("")] = time.Now()
+			one.routers[from.WithZone("")] = time.Now()
 			a.mu.Unlock()
 		}
 	}
