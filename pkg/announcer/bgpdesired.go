@@ -3,9 +3,11 @@
 package announcer
 
 import (
+	"cmp"
 	"hash/fnv"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,11 +52,12 @@ type bgpView struct {
 }
 
 // desiredBGP returns what this node should announce to whom, and what is wrong with single peers, by name. A peer with
-// an error is not among the desired ones.
+// an error is not among the desired ones. The order of the view's objects, which is that of a map, does not matter: the
+// oldest peer comes first, and routes come by the names of their VirtualIPs.
 func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
 	d := bgp.Desired{RouterID: routerID(v.self, v.addr)}
 	problems := map[string]error{}
-	for _, p := range v.peers {
+	for _, p := range slices.SortedFunc(slices.Values(v.peers), byAge) {
 		if !selects(p.Spec.NodeSelector, v.node.labels) {
 			continue
 		}
@@ -68,11 +71,17 @@ func desiredBGP(v bgpView) (bgp.Desired, map[string]error) {
 	if !v.forwarding {
 		return d, problems
 	}
-	for _, vip := range v.vips {
+	for _, vip := range slices.SortedFunc(slices.Values(v.vips), byName) {
 		d.Routes = append(d.Routes, bgpRoutes(v, vip)...)
 	}
 	return d, problems
 }
+
+func byAge(a, b *v1alpha1.BGPPeer) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+}
+
+func byName(a, b *v1alpha1.VirtualIP) int { return cmp.Compare(a.Name, b.Name) }
 
 // excluded tells whether the node's label keeps it from announcing an address with these rules.
 func excluded(node labels.Set, rules *v1alpha1.NodeRules) bool {

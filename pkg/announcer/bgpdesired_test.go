@@ -159,6 +159,38 @@ func tryRoutes(t *testing.T, tests []routeCase) {
 	}
 }
 
+// TestDesiredWhateverTheOrder has what informers return, which is in another order each time.
+func TestDesiredWhateverTheOrder(t *testing.T) {
+	peer := func(name string, created int64) *v1alpha1.BGPPeer {
+		return &v1alpha1.BGPPeer{
+			ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Unix(created, 0)},
+			Spec:       v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PeerASN: 64500, LocalASN: 64512},
+		}
+	}
+	aggregate := func(addr string, med uint32) *v1alpha1.VirtualIP {
+		return bgpVIP(addr, v1alpha1.BGPAnnouncement{AggregationLength: &v1alpha1.AggregationLength{IPv4: new(int32(24))}, MED: &med}, cluster())
+	}
+	v := bgpView{
+		forwarding: true, endpoints: notKnown, open: always,
+		peers: []*v1alpha1.BGPPeer{peer("a", 2), peer("c", 1), peer("b", 1)},
+		vips:  []*v1alpha1.VirtualIP{aggregate("10.0.0.9", 9), aggregate("10.0.0.10", 10), aggregate("10.0.0.8", 8)},
+	}
+	for range 3 { // each of the three is the first once
+		v.peers, v.vips = append(v.peers[1:], v.peers[0]), append(v.vips[1:], v.vips[0])
+		d, _ := desiredBGP(v)
+		got := ""
+		for _, p := range d.Peers {
+			got += p.Name + " "
+		}
+		for _, r := range d.Routes {
+			got += fmt.Sprint(*r.MED, " ")
+		}
+		if want := "b c a 10 8 9 "; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestDesiredAttributes(t *testing.T) {
 	pref, med := uint32(200), uint32(0)
 	d, _ := desiredBGP(bgpView{forwarding: true, endpoints: notKnown, open: always, vips: []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{
