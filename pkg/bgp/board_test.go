@@ -84,6 +84,12 @@ func TestWhyASessionBeginsAnew(t *testing.T) {
 	if s := b.sessions()[0]; s.State != Idle || s.LastError != want || s.Flaps != 1 {
 		t.Errorf("a session that was established is %+v, want the error %q", s, want)
 	}
+	b.goesTo(bgp.BGP_FSM_ACTIVE, api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED, "idle-hold-timer-expired")
+	late := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_PEER_DECONFIGURED).String()
+	b.goesTo(bgp.BGP_FSM_IDLE, api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, late)
+	if s := b.sessions()[0]; s.State != Active || s.LastError != want {
+		t.Errorf("after the end of the old session the new one is %+v, want the error %q", s, want)
+	}
 	b.heard(torA, "connection refused")
 	b.forget(torA, "its password changed")
 	if s := b.sessions()[0]; s.LastError != "" {
