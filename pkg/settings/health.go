@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -149,43 +150,21 @@ func (d *draft) finishHealth() {
 		return
 	}
 	check := h.check
-	if check.Type == "" {
-		check.Type = v1alpha1.HealthCheckTCP
-		if !hasPort(d.service, corev1.ProtocolTCP) && hasPort(d.service, corev1.ProtocolUDP) {
-			check.Type = v1alpha1.HealthCheckUDP
-		}
-	}
-	d.healthPort(&check)
-	asks := check.Type != v1alpha1.HealthCheckTCP && check.Type != v1alpha1.HealthCheckUDP
-	if check.TimeoutSeconds == 0 {
-		if check.TimeoutSeconds = h.connectTimeout; asks && h.requestTimeout > 0 || h.connectTimeout == 0 {
-			check.TimeoutSeconds = h.requestTimeout
-		}
-		if check.TimeoutSeconds > 0 { // elsewhere, a timeout below the interval means the interval
-			check.TimeoutSeconds = max(check.TimeoutSeconds, check.IntervalSeconds)
-		}
-	}
-	for field, otherwise := range map[*int32]int32{
-		&check.IntervalSeconds: defaultHealthInterval, &check.TimeoutSeconds: defaultHealthTimeout,
-		&check.HealthyThreshold: defaultHealthyThreshold, &check.UnhealthyThreshold: defaultUnhealthyLimit,
-	} {
-		if *field == 0 {
-			*field = otherwise
-		}
-	}
-	if check.Path != "" && check.Type != v1alpha1.HealthCheckGRPC && asks && !strings.HasPrefix(check.Path, "/") {
-		d.wrong("health-check-path", check.Path, "expected a path that begins with /")
-	}
+	d.healthTarget(&check)
+	d.healthRequest(&check)
+	d.healthTimes(&check)
 	d.HealthCheck = &check
 }
 
-// healthPort finds the port to probe, and checks that the Service has one for the type.
-func (d *draft) healthPort(check *v1alpha1.HealthCheck) {
+// healthTarget finds the port to probe and, where that is not said, what is spoken there: HTTP on a port that is said to
+// speak it. The Service must have a port for the type.
+func (d *draft) healthTarget(check *v1alpha1.HealthCheck) {
 	transport := corev1.ProtocolTCP
-	if check.Type == v1alpha1.HealthCheckUDP {
+	if check.Type == v1alpha1.HealthCheckUDP || check.Type == "" && !hasPort(d.service, corev1.ProtocolTCP) && hasPort(d.service, corev1.ProtocolUDP) {
 		transport = corev1.ProtocolUDP
 	}
 	var ports []string
+	var speaking int32 // the first port that is said to speak HTTP
 	for _, port := range d.service.Spec.Ports {
 		if port.Protocol != transport {
 			continue
@@ -195,22 +174,78 @@ func (d *draft) healthPort(check *v1alpha1.HealthCheck) {
 		if want := d.health.connectPort; check.Port == 0 && want > 0 && (port.Port == want || port.NodePort == want || port.TargetPort.IntVal == want) {
 			check.Port = port.Port
 		}
+		if speaking == 0 && transport == corev1.ProtocolTCP && d.isHTTP(port.Port) {
+			speaking = port.Port
+		}
 	}
+	nowhere := check.Port == 0 && d.health.connectPort > 0
 	switch {
 	case len(ports) == 0 && len(d.service.Spec.Ports) > 0:
 		d.wrong("health-check-type", strings.ToLower(string(check.Type)), "the Service has no %s port: expected one, or another type", transport)
 	case check.Port != 0 && len(ports) > 0 && !slices.Contains(ports, strconv.Itoa(int(check.Port))):
 		d.wrong("health-check-port", strconv.Itoa(int(check.Port)), "expected a %s port of the Service: %s", transport, alternatives(ports))
-	case check.Port == 0 && d.health.connectPort > 0:
+	case nowhere && len(ports) > 0:
 		d.warn(ReasonIgnored, "annotation %s \"%d\" has no effect: no port of the Service leads there, so that the health check only connects to port %s",
 			d.KeyOf("health-check-port"), d.health.connectPort, ports[0])
-		*check = v1alpha1.HealthCheck{
-			Type: v1alpha1.HealthCheckTCP, IntervalSeconds: check.IntervalSeconds, TimeoutSeconds: check.TimeoutSeconds,
-			HealthyThreshold: check.HealthyThreshold, UnhealthyThreshold: check.UnhealthyThreshold,
+	}
+	switch {
+	case transport == corev1.ProtocolUDP:
+		check.Type = v1alpha1.HealthCheckUDP
+	case nowhere:
+		check.Type = v1alpha1.HealthCheckTCP
+	case check.Port == 0 && (check.Type == "" || check.Type == v1alpha1.HealthCheckHTTP):
+		check.Port = speaking
+	}
+	if check.Type == "" {
+		check.Type = v1alpha1.HealthCheckTCP
+		if check.Port != 0 && d.isHTTP(check.Port) {
+			check.Type = v1alpha1.HealthCheckHTTP
 		}
-		if transport == corev1.ProtocolUDP {
-			check.Type = v1alpha1.HealthCheckUDP
+	}
+}
+
+// healthRequest takes from a check what a probe of its type does not ask, with a warning, because who sets it relies on a
+// probe that asks more.
+func (d *draft) healthRequest(check *v1alpha1.HealthCheck) {
+	http := check.Type == v1alpha1.HealthCheckHTTP || check.Type == v1alpha1.HealthCheckHTTPS
+	names := http || check.Type == v1alpha1.HealthCheckGRPC
+	for _, detail := range []struct {
+		setting string
+		unused  bool
+		drop    func()
+	}{
+		{"health-check-path", check.Path != "" && !names, func() { check.Path = "" }},
+		{"health-check-host", check.Host != "" && !names, func() { check.Host = "" }},
+		{"health-check-method", check.Method != "" && !http, func() { check.Method = "" }},
+		{"health-check-codes", len(check.Codes) > 0 && !http, func() { check.Codes = nil }},
+	} {
+		if detail.unused {
+			d.warn(ReasonIgnored, "annotation %s has no effect: the health check is of type %s, which does not ask for it",
+				d.KeyOf(detail.setting), strings.ToLower(string(check.Type)))
+			detail.drop()
 		}
+	}
+	if http && check.Path != "" && !strings.HasPrefix(check.Path, "/") {
+		d.wrong("health-check-path", check.Path, "expected a path that begins with /")
+	}
+}
+
+// healthTimes fills in times and thresholds.
+func (d *draft) healthTimes(check *v1alpha1.HealthCheck) {
+	h := &d.health
+	check.IntervalSeconds = cmp.Or(check.IntervalSeconds, defaultHealthInterval)
+	check.HealthyThreshold = cmp.Or(check.HealthyThreshold, defaultHealthyThreshold)
+	check.UnhealthyThreshold = cmp.Or(check.UnhealthyThreshold, defaultUnhealthyLimit)
+	if check.TimeoutSeconds > 0 {
+		return
+	}
+	first, second := h.requestTimeout, h.connectTimeout
+	if check.Type == v1alpha1.HealthCheckTCP || check.Type == v1alpha1.HealthCheckUDP {
+		first, second = second, first
+	}
+	check.TimeoutSeconds = defaultHealthTimeout
+	if said := cmp.Or(first, second); said > 0 { // elsewhere, a timeout below the interval means the interval
+		check.TimeoutSeconds = max(said, check.IntervalSeconds)
 	}
 }
 

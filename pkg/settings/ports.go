@@ -98,6 +98,11 @@ func (d *draft) speaksHTTP() bool {
 	return slices.ContainsFunc(d.protocols, func(p portProtocol) bool { return p.protocol == protocolHTTP || p.protocol == protocolHTTPS })
 }
 
+// isHTTP tells whether a port is said to speak HTTP.
+func (d *draft) isHTTP(port int32) bool {
+	return slices.Contains(d.protocols, portProtocol{protocolHTTP, port})
+}
+
 // parseScheduler reads how connections are spread. kube-proxy spreads them, the same way for all Services.
 func parseScheduler(d *draft, value string) (string, error) {
 	canonical, err := oneOf("rr", "wrr", "wlc", "sch", "tch", "qch")(d, value)
