@@ -81,6 +81,7 @@ func report() *v1alpha1.Announcer {
 	inventory := &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
 	inventory.Status.Interfaces = []v1alpha1.NodeInterface{
 		{Name: "eth1", Addresses: []string{"192.168.0.5/24"}},
+		{Name: "lo", Addresses: []string{"10.255.0.5/32"}},
 		{Name: "eth0", DefaultRoute: true, Addresses: []string{"10.0.0.1/32", "fe80::1/64", "10.0.0.5/24", "10.0.0.6/24", "fd00::5/64"}},
 	}
 	return inventory
@@ -100,6 +101,7 @@ func TestAddressesFollowTheMachine(t *testing.T) {
 	}{
 		{"on the machine, though not the first there", "fairlead://x", []string{"10.0.0.6"}, []string{"10.0.0.6"}},
 		{"on an interface without the default route", "fairlead://x", []string{"192.168.0.5"}, []string{"192.168.0.5"}},
+		{"on the loopback", "fairlead://x", []string{"10.255.0.5"}, []string{"10.255.0.5"}},
 		{"one of two is left", "fairlead://x", []string{"10.7.0.9", "fd00::5"}, []string{"10.7.0.9", "fd00::5"}},
 		{"gone", "fairlead://x", []string{"10.7.0.9"}, []string{"10.0.0.5", "fd00::5"}},
 		{"the kubelet's own, of a node that nobody initialised", "", []string{"10.7.0.9"}, []string{"10.7.0.9"}},

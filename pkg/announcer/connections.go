@@ -84,7 +84,7 @@ func reachedAt(other *v1alpha1.Announcer, links []l2.Link, four bool) netip.Addr
 	for _, i := range other.Status.Interfaces {
 		for _, text := range i.Addresses {
 			p, err := netip.ParsePrefix(text)
-			if err != nil || p.Addr().Is4() != four || !i.Up {
+			if err != nil || p.Addr().Is4() != four || !i.Up || i.MAC == "" {
 				continue
 			}
 			if slices.ContainsFunc(links, func(l l2.Link) bool { return l.Usable() && onSubnetOf(l, p.Addr()) }) {

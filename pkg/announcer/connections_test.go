@@ -56,7 +56,7 @@ func TestReachedAt(t *testing.T) {
 	}
 	other := func(up bool, addresses ...string) *v1alpha1.Announcer {
 		return &v1alpha1.Announcer{Status: v1alpha1.AnnouncerStatus{Interfaces: []v1alpha1.NodeInterface{
-			{Name: "lo0", Up: true}, {Name: "eth0", Up: up, Addresses: addresses},
+			{Name: "dummy0", Up: true, Addresses: []string{"10.0.0.9/32"}}, {Name: "eth0", MAC: mac.String(), Up: up, Addresses: addresses},
 		}}}
 	}
 	for _, tc := range []struct {

@@ -14,35 +14,39 @@ import (
 )
 
 // containerInterfaces are names that container networks give to interfaces of their own. A node's real interface may
-// well be a veth or a bridge, so the kind does not tell.
+// well be a veth or a bridge, so the kind does not tell. Docker names a bridge by twelve hexadecimal digits.
 func containerInterfaces() []string {
-	return []string{"cni*", "cali*", "flannel*", "docker*", "br-*", "virbr*", "kube-*", "nodelocaldns", "cilium*", "lxc*", "weave", "tunl*", "vxlan.calico", "dummy*", "antrea-*"}
+	return []string{
+		"cni*", "cali*", "flannel*", "docker*", "br-" + strings.Repeat("[0-9a-f]", 12), "virbr*", "kube-*", "nodelocaldns", "cilium*",
+		"lxc*", "weave", "tunl*", "vxlan.calico", "antrea-*",
+	}
 }
 
-// inventory turns links into what the Announcer object tells of them, sorted by name: those that carry the node's
-// traffic, thus neither loopback, members of a bond or bridge, nor what container networks made.
+// inventory turns links into what the Announcer object tells of them, sorted by name: the link with the default route, and
+// of those that no container network made all that have an address or could announce one.
 func inventory(links []l2.Link) []v1alpha1.NodeInterface {
 	var out []v1alpha1.NodeInterface
 	for _, l := range links {
-		addresses := globalAddresses(l)
-		defaultRoute := l.DefaultRoute4 || l.DefaultRoute6
-		// A veth without an address is the outer end of a container's.
-		if l.Loopback || l.Enslaved || ofContainers(l.Name) || l.Kind == "veth" && len(addresses) == 0 && !defaultRoute {
-			continue
-		}
-		i := v1alpha1.NodeInterface{Name: l.Name, Addresses: addresses, Up: l.Up, DefaultRoute: defaultRoute}
-		if l.MAC != (l2.MAC{}) {
+		i := v1alpha1.NodeInterface{Name: l.Name, Addresses: globalAddresses(l), Up: l.Up, DefaultRoute: hasDefaultRoute(l)}
+		if l.Resolves() {
 			i.MAC = l.MAC.String()
 		}
-		out = append(out, i)
+		// A veth without an address is the outer end of a container's.
+		announces := i.MAC != "" && l.Kind != "veth"
+		if i.DefaultRoute || !ofContainers(l) && (announces || len(i.Addresses) > 0) {
+			out = append(out, i)
+		}
 	}
 	slices.SortFunc(out, func(a, b v1alpha1.NodeInterface) int { return strings.Compare(a.Name, b.Name) })
 	return out[:min(len(out), 256)]
 }
 
-func ofContainers(name string) bool {
-	return slices.ContainsFunc(containerInterfaces(), func(glob string) bool {
-		ok, err := path.Match(glob, name)
+func hasDefaultRoute(l l2.Link) bool { return l.DefaultRoute4 || l.DefaultRoute6 }
+
+// ofContainers tells whether a container network made the link. None leads its node's own traffic out.
+func ofContainers(l l2.Link) bool {
+	return !hasDefaultRoute(l) && slices.ContainsFunc(containerInterfaces(), func(glob string) bool {
+		ok, err := path.Match(glob, l.Name)
 		return err == nil && ok
 	})
 }
@@ -83,7 +87,7 @@ func ownAddress(links []l2.Link, wanted []netip.Addr) (netip.Addr, string) {
 		}
 	}
 	for _, l := range links {
-		if addrs := l.Addresses; l.Usable() && !ofContainers(l.Name) {
+		if addrs := l.Addresses; l.Usable() && !ofContainers(l) {
 			for _, p := range addrs {
 				if a := p.Addr(); a.Is4() && !a.IsLinkLocalUnicast() {
 					return a, "address of " + l.Name + ", there is no default route"

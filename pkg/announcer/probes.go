@@ -144,7 +144,7 @@ func nodeAddress(links []l2.Link, preferred, like netip.Addr) netip.Addr {
 	}
 	var best netip.Addr
 	for _, l := range links {
-		if !l.Usable() || ofContainers(l.Name) {
+		if !l.Usable() || ofContainers(l) {
 			continue
 		}
 		for _, p := range l.Addresses {

@@ -38,7 +38,7 @@ func node(name string, edits ...func(*corev1.Node)) *corev1.Node {
 func agent(name string, edits ...func(*v1alpha1.AnnouncerStatus)) *v1alpha1.Announcer {
 	a := &v1alpha1.Announcer{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: v1alpha1.AnnouncerStatus{
 		Version:    "v1",
-		Interfaces: []v1alpha1.NodeInterface{{Name: "eth0", Addresses: []string{"10.0.0.1/24"}, DefaultRoute: true}},
+		Interfaces: []v1alpha1.NodeInterface{{Name: "eth0", MAC: "02:00:00:00:00:01", Addresses: []string{"10.0.0.1/24"}, DefaultRoute: true}},
 		Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue}},
 	}}
 	for _, edit := range edits {

@@ -46,8 +46,12 @@ type DefaultRoute struct {
 }
 
 // Usable says whether addresses can be announced on the link now.
-func (l Link) Usable() bool {
-	return l.Up && !l.Loopback && !l.NoARP && !l.Enslaved && l.MAC.unicast()
+func (l Link) Usable() bool { return l.Up && l.Resolves() }
+
+// Resolves says whether the link has neighbours that find each other by ARP or
+// NDP, when it is up.
+func (l Link) Resolves() bool {
+	return !l.Loopback && !l.NoARP && !l.Enslaved && l.MAC.unicast()
 }
 
 // prefixFor returns the length of the link's longest subnet that holds addr,

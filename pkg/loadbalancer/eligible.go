@@ -143,7 +143,11 @@ func reach(candidate announcerNode, address netip.Addr, announce []v1alpha1.Anno
 	return best, why
 }
 
+// reachThrough follows what the announcer does, which l2.Choose is.
 func reachThrough(iface v1alpha1.NodeInterface, address netip.Addr, globs []string) reachability {
+	if iface.MAC == "" {
+		return unreachable // it has no neighbours
+	}
 	if len(globs) > 0 {
 		if slices.ContainsFunc(globs, func(glob string) bool {
 			ok, err := path.Match(glob, iface.Name)
@@ -154,7 +158,7 @@ func reachThrough(iface v1alpha1.NodeInterface, address netip.Addr, globs []stri
 		return unreachable
 	}
 	for _, text := range iface.Addresses {
-		if prefix, err := netip.ParsePrefix(text); err == nil && prefix.Contains(address) {
+		if prefix, err := netip.ParsePrefix(text); err == nil && !prefix.IsSingleIP() && prefix.Contains(address) {
 			return onSubnet
 		}
 	}

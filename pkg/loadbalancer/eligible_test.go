@@ -18,14 +18,18 @@ func announcing(name string, labels map[string]string, interfaces ...v1alpha1.No
 }
 
 func TestEligibleNodes(t *testing.T) {
+	const mac = "02:00:00:00:00:01"
 	eth0 := func(prefix string) v1alpha1.NodeInterface {
-		return v1alpha1.NodeInterface{Name: "eth0", Addresses: []string{prefix}, DefaultRoute: true}
+		return v1alpha1.NodeInterface{Name: "eth0", MAC: mac, Addresses: []string{prefix}, DefaultRoute: true}
 	}
 	nodes := []announcerNode{
 		announcing("n3", nil, eth0("10.0.0.3/24")),
-		announcing("n1", map[string]string{"edge": "true"}, eth0("10.0.0.1/24"), v1alpha1.NodeInterface{Name: "bond1"}),
+		announcing("n1", map[string]string{"edge": "true"}, eth0("10.0.0.1/24"), v1alpha1.NodeInterface{Name: "bond1", MAC: mac}),
 		announcing("n2", nil, eth0("10.9.0.2/24")),
 		announcing("n4", nil),
+		announcing("n5", nil, // neither has neighbours, and a host's address is no subnet
+			v1alpha1.NodeInterface{Name: "bond0", Addresses: []string{"10.0.0.0/8"}, DefaultRoute: true},
+			v1alpha1.NodeInterface{Name: "eth1", MAC: mac, Addresses: []string{"10.0.0.100/32"}}),
 	}
 	l2 := func(announcement v1alpha1.L2Announcement) []v1alpha1.Announcement {
 		return []v1alpha1.Announcement{{L2: &announcement}}

@@ -42,7 +42,8 @@ type AnnouncerStatus struct {
 	//
 	// +optional
 	GossipAddress string `json:"gossipAddress,omitempty"`
-	// interfaces that carry traffic, without those of containers.
+	// interfaces of the node that have an address or could announce one. Left out are those of containers, by their names,
+	// unless the default route leaves through one.
 	//
 	// +optional
 	// +listType=map
@@ -125,7 +126,8 @@ type NodeInterface struct {
 	//
 	// +required
 	Name string `json:"name"`
-	// mac is the hardware address; empty where there is none.
+	// mac is the hardware address, by which neighbours find the node. It is empty where the interface has no neighbours, as
+	// a loopback, a tunnel or a member of a bond, and thus announces nothing on layer 2.
 	//
 	// +optional
 	MAC string `json:"mac,omitempty"`

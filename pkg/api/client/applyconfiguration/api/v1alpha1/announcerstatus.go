@@ -19,7 +19,8 @@ type AnnouncerStatusApplyConfiguration struct {
 	MachineID *string `json:"machineID,omitempty"`
 	// gossipAddress is where other agents reach this one, as address:port.
 	GossipAddress *string `json:"gossipAddress,omitempty"`
-	// interfaces that carry traffic, without those of containers.
+	// interfaces of the node that have an address or could announce one. Left out are those of containers, by their names,
+	// unless the default route leaves through one.
 	Interfaces []NodeInterfaceApplyConfiguration `json:"interfaces,omitempty"`
 	// owned is the number of addresses the node announces on layer 2 now.
 	Owned *int32 `json:"owned,omitempty"`

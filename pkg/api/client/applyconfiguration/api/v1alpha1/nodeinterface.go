@@ -11,7 +11,8 @@ package v1alpha1
 type NodeInterfaceApplyConfiguration struct {
 	// name of the interface.
 	Name *string `json:"name,omitempty"`
-	// mac is the hardware address; empty where there is none.
+	// mac is the hardware address, by which neighbours find the node. It is empty where the interface has no neighbours, as
+	// a loopback, a tunnel or a member of a bond, and thus announces nothing on layer 2.
 	MAC *string `json:"mac,omitempty"`
 	// addresses with their prefix lengths, for example 10.0.0.5/24, without link-local ones.
 	Addresses []string `json:"addresses,omitempty"`
