@@ -21,9 +21,6 @@ type address struct {
 	vip  *v1alpha1.VirtualIP
 
 	decision decision
-	// toldGate is what the machine was last told, once gateTold.
-	toldGate ownership.Gate
-	gateTold bool
 
 	// contested is a station that was found before announcing: the address stays held and silent, so that no other
 	// node announces it either.
@@ -159,7 +156,7 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	if ad.claim.announcing && d.fallback && !old.fallback {
 		a.events.fallback(ad.vip, fallbackText(a.self, ad))
 	}
-	if !equalGates(ad, d) {
+	if !a.toldGate(ad) {
 		a.gateChanged[ad.addr] = ad
 	}
 	a.tellRoute(ctx, ad, d.route)
@@ -178,19 +175,19 @@ func (a *agent) lookedAt(ctx context.Context, addrs []netip.Addr) {
 	a.tellGates(ctx)
 }
 
-func equalGates(ad *address, d decision) bool {
-	return !d.gateKnown || ad.gateTold && ad.toldGate == d.gate
+// toldGate tells whether the machine knows all that this node has to say of the address.
+func (a *agent) toldGate(ad *address) bool {
+	told, known := a.machine.Gate(ad.addr)
+	return !ad.decision.gateKnown || known && told == ad.decision.gate
 }
 
 // tellGates tells the machine the gates that changed, in one event each.
 func (a *agent) tellGates(ctx context.Context) {
 	byGate := map[ownership.Gate][]netip.Addr{}
 	for addr, ad := range a.gateChanged {
-		if equalGates(ad, ad.decision) {
-			continue
+		if !a.toldGate(ad) {
+			byGate[ad.decision.gate] = append(byGate[ad.decision.gate], addr)
 		}
-		ad.toldGate, ad.gateTold = ad.decision.gate, true
-		byGate[ad.toldGate] = append(byGate[ad.toldGate], addr)
 	}
 	clear(a.gateChanged)
 	for _, g := range []ownership.Gate{ownership.GateOpen, ownership.GateUnhealthy, ownership.GateClosed} {

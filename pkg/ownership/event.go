@@ -27,7 +27,7 @@ type Address struct {
 type Configured struct{ Addresses []Address }
 
 // Removed is an event: these addresses exist no more. They are withdrawn at
-// once.
+// once, and their gates forgotten, see [Machine].Gate.
 type Removed struct{ Addresses []netip.Addr }
 
 // MembersChanged is an event: the whole present view of the cluster.

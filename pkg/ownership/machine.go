@@ -209,6 +209,16 @@ func (m *Machine) Owner(a netip.Addr) (node string, term uint64) {
 	return r.owner, r.ownerTerm
 }
 
+// Gate returns what this node was last said to be able to do with the address;
+// known is false where nothing was said since the address was last removed.
+func (m *Machine) Gate(a netip.Addr) (gate Gate, known bool) {
+	r := m.records[a]
+	if r == nil {
+		return GateOpen, false
+	}
+	return r.gate, r.gateKnown
+}
+
 // decide looks at every touched address once, in order, so that equal histories
 // give equal actions.
 func (m *Machine) decide() {

@@ -39,6 +39,7 @@ func mutations() []mutation {
 		{"older words replace newer ones", "peer.go", "if p.entries[e.Address].seq < msg.Seq {", "if true {", ""},
 		{"lost gossip is not repaired", "peer.go", "if digest != p.digest {", "if false {", ""},
 		{"health is excluding", "decide.go", "return rankUnhealthy\n", "return rankUnable\n", "I3"},
+		{"gates of removed addresses count as told", "machine.go", "return r.gate, r.gateKnown", "return r.gate, true", "I3"},
 		{"removed addresses are kept", "decide.go", "case !r.configured:", "case false:", ""},
 	}
 }

@@ -380,8 +380,11 @@ func (w *world) publish(n *simNode, i int) {
 
 func (n *simNode) setGate(i int, g Gate) {
 	n.gates[i] = g
-	if n.awake() && n.known[i].present {
-		n.gateKnown[i] = true
+	if !n.awake() || !n.known[i].present {
+		return
+	}
+	n.gateKnown[i] = true
+	if told, known := n.machine.Gate(n.w.addrs[i]); !known || told != g { // as the agent does
 		n.step(Eligible{[]netip.Addr{n.w.addrs[i]}, g})
 	}
 }
