@@ -144,7 +144,7 @@ func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
 	ad.claim = claim{why: "node " + a.self + " withdrew it: " + causeText(act.Cause, ad.decision.reason)}
 	ad.contested = ""
 	if a.vips[ad.name] != ad {
-		return // gone, see bury
+		return // gone, see dropGone
 	}
 	a.status.say(ad.name, a.facts(ad), clearDelay)
 }

@@ -44,34 +44,32 @@ type address struct {
 
 // lookAtObjects takes in what the informers have reported.
 func (a *agent) lookAtObjects(ctx context.Context) {
-	changed := a.inbox.take()
+	changed := map[string]*v1alpha1.VirtualIP{} // by name; nil where there is none any more
+	for name := range a.inbox.take() {
+		changed[name] = a.objects.virtualIP(name)
+	}
 	nodeChanged := a.lookAtNode(ctx)
 	a.lookAtAnnouncers(ctx)
 	if len(changed) > 0 {
 		a.access.poke()
 	}
+	a.dropGone(ctx, changed)
 	var configured []ownership.Address
 	var removed []netip.Addr
-	for name := range changed {
-		ad, vip := a.vips[name], a.objects.virtualIP(name)
-		switch {
-		case vip == nil && ad != nil:
-			removed = append(removed, ad.addr)
-			a.drop(ctx, ad)
-		case vip != nil:
-			if ad = a.note(ctx, vip); ad == nil {
-				continue
-			}
-			a.decideAbout(ctx, ad)
-			if ad.decision.configured {
-				configured = append(configured, ownership.Address{
-					Address: ad.addr, Candidates: vip.Spec.Candidates, Epoch: vip.Spec.Epoch, Term: uint64(max(0, vip.Status.Term)),
-				})
-			} else {
-				removed = append(removed, ad.addr)
-			}
-			a.status.check(vip)
+	for _, vip := range changed {
+		ad := a.note(ctx, vip)
+		if ad == nil {
+			continue
 		}
+		a.decideAbout(ctx, ad)
+		if spec := &ad.vip.Spec; ad.decision.configured {
+			configured = append(configured, ownership.Address{
+				Address: ad.addr, Candidates: spec.Candidates, Epoch: spec.Epoch, Term: uint64(max(0, ad.vip.Status.Term)),
+			})
+		} else {
+			removed = append(removed, ad.addr)
+		}
+		a.status.check(ad.vip)
 	}
 	if nodeChanged {
 		for _, ad := range a.vips {
@@ -79,17 +77,36 @@ func (a *agent) lookAtObjects(ctx context.Context) {
 		}
 	}
 	a.tellGates(ctx)
-	if len(removed) > 0 {
-		a.step(ctx, ownership.Removed{Addresses: removed})
-		a.bury(removed)
+	a.step(ctx, ownership.Removed{Addresses: removed})
+	a.step(ctx, ownership.Configured{Addresses: configured})
+}
+
+// dropGone lets go of what is no more. An object made anew under the same name is another one: what this node knows of the
+// first, its epoch for one, says nothing of the second.
+func (a *agent) dropGone(ctx context.Context, changed map[string]*v1alpha1.VirtualIP) {
+	var gone []netip.Addr
+	for name, vip := range changed {
+		ad := a.vips[name]
+		if ad == nil || vip != nil && vip.UID == ad.vip.UID {
+			continue
+		}
+		gone = append(gone, ad.addr)
+		delete(a.vips, name)
+		a.unwatch(ctx, ad)
+		a.status.forget(name)
 	}
-	if len(configured) > 0 {
-		a.step(ctx, ownership.Configured{Addresses: configured})
+	a.step(ctx, ownership.Removed{Addresses: gone})
+	for _, addr := range gone {
+		delete(a.byAddr, addr) // not before the machine has withdrawn it
 	}
 }
 
-// note keeps the object; nil means its address cannot be used, which the CRD's schema does not let happen.
+// note keeps the object, if there is one; nil also means that its address cannot be used, which the CRD's schema does not
+// let happen.
 func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
+	if vip == nil {
+		return nil
+	}
 	ad := a.vips[vip.Name]
 	if ad == nil {
 		addr, err := parseAddress(vip.Spec.Address)
@@ -105,21 +122,6 @@ func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
 	}
 	ad.vip = vip
 	return ad
-}
-
-func (a *agent) drop(ctx context.Context, ad *address) {
-	delete(a.vips, ad.name)
-	a.unwatch(ctx, ad)
-	a.status.forget(ad.name)
-	// byAddr keeps it until the machine has withdrawn it.
-}
-
-func (a *agent) bury(removed []netip.Addr) {
-	for _, addr := range removed {
-		if ad := a.byAddr[addr]; ad != nil && a.vips[ad.name] != ad {
-			delete(a.byAddr, addr)
-		}
-	}
 }
 
 // lookAtNode follows the Node object, the links and kube-proxy; it reports whether any decision may have changed.
