@@ -166,8 +166,8 @@ func (e *entry) to(s State) bool {
 
 // update takes in what the server says of a session.
 func (b *board) update(ev *apiutil.WatchEventMessage_PeerEvent, _ time.Time) {
-	// What ends with a deleted peer is known already, and may come when the next session with its address has begun.
-	if ev.Type != apiutil.PEER_EVENT_STATE || byDeletion(ev.Peer.State.DisconnectReason, ev.Peer.State.DisconnectMessage) {
+	// The end of a deleted peer is known already, and may come when the next session with its address has begun.
+	if ev.Type != apiutil.PEER_EVENT_STATE || ev.Peer.State.DisconnectReason == api.PeerState_DISCONNECT_REASON_DECONFIGURED {
 		return
 	}
 	b.mu.Lock()

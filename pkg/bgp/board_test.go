@@ -10,6 +10,7 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
+	"k8s.io/klog/v2"
 )
 
 var torA = netip.MustParseAddr("192.0.2.1")
@@ -85,8 +86,9 @@ func TestWhyASessionBeginsAnew(t *testing.T) {
 		t.Errorf("a session that was established is %+v, want the error %q", s, want)
 	}
 	b.goesTo(bgp.BGP_FSM_ACTIVE, api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED, "idle-hold-timer-expired")
-	late := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_PEER_DECONFIGURED).String()
-	b.goesTo(bgp.BGP_FSM_IDLE, api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, late)
+	b.goesTo(bgp.BGP_FSM_IDLE, api.PeerState_DISCONNECT_REASON_DECONFIGURED, "deconfigured")
+	logger := newLogBridge(klog.Background(), b.heard).logger()
+	logger.Info("sent notification", "Peer", torA, "Code", bgp.BGP_ERROR_CEASE, "Subcode", bgp.BGP_ERROR_SUB_PEER_DECONFIGURED)
 	if s := b.sessions()[0]; s.State != Active || s.LastError != want {
 		t.Errorf("after the end of the old session the new one is %+v, want the error %q", s, want)
 	}

@@ -62,7 +62,10 @@ func (b *logBridge) Handle(ctx context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if code[0] != 0 {
+	switch {
+	case code == [2]uint8{bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_PEER_DECONFIGURED}: // is known already, and may come when the next session with the address has begun
+		reason = ""
+	case code[0] != 0:
 		reason = endInWords(api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, bgp.NewNotificationErrorCode(code[0], code[1]).String())
 	}
 	if at.IsValid() && reason != "" && !transition {

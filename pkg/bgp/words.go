@@ -52,18 +52,8 @@ func endInWords(reason api.PeerState_DisconnectReason, message string) string {
 
 // byBFD tells whether a session was ended because BFD went down: nothing else here sends that NOTIFICATION.
 func byBFD(reason api.PeerState_DisconnectReason, message string) bool {
-	return endedByCease(reason, message, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET)
-}
-
-// byDeletion tells whether a session was ended because the server was told to delete its peer.
-func byDeletion(reason api.PeerState_DisconnectReason, message string) bool {
-	return endedByCease(reason, message, bgp.BGP_ERROR_SUB_PEER_DECONFIGURED)
-}
-
-// endedByCease tells whether a session was ended from here by a Cease of that subcode (RFC 4486).
-func endedByCease(reason api.PeerState_DisconnectReason, message string, subcode uint8) bool {
-	return reason == api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT &&
-		strings.HasSuffix(message, bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subcode).String())
+	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
+	return reason == api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT && strings.HasSuffix(message, reset)
 }
 
 // notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the
