@@ -51,6 +51,7 @@ const (
 	serviceKind   kind = "Service"     // name is namespace/name
 	virtualIPKind kind = "VirtualIP"   // name is the object's
 	poolKind      kind = "AddressPool" // name is the object's
+	roomKind      kind = "Room"        // all Services that wait, and the counts of all pools; without a name
 )
 
 type item struct {
@@ -88,12 +89,12 @@ func New(config Config) *Controller {
 		}, []string{"pool", "state"}),
 	}
 	c.services = ForStockClient(config.Kube, config.Informers.Core().V1().Services().Lister(), config.Balancers).CoreV1()
-	config.Balancers.NotifyRoom(func() { c.addAllPools(); c.addWaiting() })
+	config.Balancers.NotifyRoom(func() { c.add(roomKind, "") })
 	core := config.Informers.Core().V1()
 	c.watch(core.Services().Informer(), c.serviceHandlers())
 	c.watch(core.Nodes().Informer(), c.nodeHandlers())
 	c.watch(config.Informers.Discovery().V1().EndpointSlices().Informer(), c.endpointSliceHandlers())
-	c.watch(config.Objects.VirtualIPs().Informer(), c.virtualIPHandlers())
+	config.Balancers.FollowVirtualIPs(c.virtualIPHandlers())
 	c.watch(config.Objects.AddressPools().Informer(), c.poolHandlers())
 	c.watch(config.Objects.Announcers().Informer(), c.announcerHandlers())
 	return c
@@ -160,6 +161,9 @@ func (c *Controller) reconcile(ctx context.Context, work item) error {
 		return c.reconcileVirtualIP(ctx, work.name)
 	case poolKind:
 		return c.reconcilePool(ctx, work.name)
+	case roomKind:
+		c.addAllPools()
+		c.addWaiting()
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func (r *Reconciler) create(ctx context.Context, service *corev1.Service, want s
 		created, err := r.config.Client.FairleadV1alpha1().VirtualIPs().Create(ctx, vip, metav1.CreateOptions{})
 		switch {
 		case err == nil:
-			r.book.observe(created)
+			r.observe(created)
 			r.metrics.claimed(time.Since(started))
 			return created, nil
 		case apierrors.IsAlreadyExists(err):
@@ -218,7 +218,7 @@ func (r *Reconciler) learn(ctx context.Context, name string) (*v1alpha1.VirtualI
 		}
 		return nil, err
 	}
-	r.book.observe(existing)
+	r.observe(existing)
 	return existing, nil
 }
 

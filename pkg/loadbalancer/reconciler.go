@@ -73,6 +73,8 @@ type Reconciler struct {
 	mu      sync.Mutex
 	waiting map[string]bool
 	room    func()
+	// follower hears of each VirtualIP after the book.
+	follower cache.ResourceEventHandler
 }
 
 // New returns a Reconciler and registers its handlers with the informers.
@@ -83,73 +85,8 @@ func New(config Config) *Reconciler {
 		metrics: newAllocationMetrics(), teller: newTeller(config.Events), grounds: newGrounds(),
 		waiting: map[string]bool{},
 	}
-	r.watch(config.Objects.VirtualIPs().Informer(), handlers(
-		func(vip *v1alpha1.VirtualIP) {
-			if r.book.observe(vip) {
-				r.signalRoom()
-			}
-		},
-		func(vip *v1alpha1.VirtualIP) {
-			r.book.forget(vip)
-			r.signalRoom()
-		}))
-	changed := func(any) { r.refreshPools() }
-	r.watch(config.Objects.AddressPools().Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
-	})
-	r.watch(config.Nodes.Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: changed, DeleteFunc: changed,
-		UpdateFunc: func(before, now any) {
-			if a, b := before.(*corev1.Node), now.(*corev1.Node); !slices.Equal(a.Status.Addresses, b.Status.Addresses) {
-				changed(now)
-			}
-		},
-	})
-	r.synced = append(r.synced, config.Objects.Announcers().Informer().HasSynced, config.Services.Informer().HasSynced,
-		config.Namespaces.Informer().HasSynced, config.EndpointSlices.Informer().HasSynced)
+	r.watchAll()
 	return r
-}
-
-// NotifyRoom has f called whenever Services that wait may find an address: after a pool changed or an address was given
-// up, once that is known here. f must not block.
-func (r *Reconciler) NotifyRoom(f func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.room = f
-}
-
-func (r *Reconciler) signalRoom() {
-	r.mu.Lock()
-	f := r.room
-	r.mu.Unlock()
-	if f != nil {
-		f()
-	}
-}
-
-// watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.
-func (r *Reconciler) watch(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) {
-	registration, err := informer.AddEventHandler(handler)
-	if err != nil {
-		return
-	}
-	r.synced = append(r.synced, registration.HasSynced)
-}
-
-// handlers returns handlers that call observe and forget with the object.
-func handlers[T any](observe, forget func(T)) cache.ResourceEventHandlerFuncs {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { observe(obj.(T)) },
-		UpdateFunc: func(_, obj any) { observe(obj.(T)) },
-		DeleteFunc: func(obj any) {
-			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = tombstone.Obj
-			}
-			if typed, ok := obj.(T); ok {
-				forget(typed)
-			}
-		},
-	}
 }
 
 // AwaitSync waits until everything that exists is known: all claims are loaded before the first new one is made.

@@ -134,9 +134,7 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 		}
 		written, err := client.Update(ctx, changed, metav1.UpdateOptions{})
 		if err == nil {
-			if r.book.observe(written) {
-				r.signalRoom()
-			}
+			r.observe(written)
 			vip = written
 			return nil
 		}
@@ -148,7 +146,7 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		r.book.forget(vip)
+		r.forget(vip)
 		return nil, fmt.Errorf("writing VirtualIP %s: %w", vip.Name, errGone)
 	}
 	if err != nil {
@@ -205,7 +203,7 @@ func (r *Reconciler) remove(ctx context.Context, vip *v1alpha1.VirtualIP) error 
 		Preconditions: &metav1.Preconditions{UID: new(vip.UID), ResourceVersion: new(vip.ResourceVersion)},
 	})
 	if err == nil || apierrors.IsNotFound(err) {
-		r.book.forget(vip)
+		r.forget(vip)
 		return nil
 	}
 	return fmt.Errorf("releasing address %s: %w", vip.Spec.Address, err)

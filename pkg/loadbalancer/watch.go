@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// NotifyRoom has f called whenever Services that wait may find an address: after a pool changed or an address was given
+// up, once that is known here. f must not block.
+func (r *Reconciler) NotifyRoom(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.room = f
+}
+
+func (r *Reconciler) signalRoom() {
+	r.mu.Lock()
+	f := r.room
+	r.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// FollowVirtualIPs has a handler called for each event of a VirtualIP, once the Reconciler knows of it. A handler of the
+// informer's has no such order: whoever looks at a Service because of the event may find it as it was before, and nobody
+// looks again. FollowVirtualIPs is called before the informers start.
+func (r *Reconciler) FollowVirtualIPs(handler cache.ResourceEventHandler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.follower = handler
+}
+
+// bookkeeper keeps the book, and then tells whoever follows.
+type bookkeeper struct{ *Reconciler }
+
+func (k bookkeeper) next() cache.ResourceEventHandler {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.follower == nil {
+		return cache.ResourceEventHandlerFuncs{}
+	}
+	return k.follower
+}
+
+// OnAdd implements cache.ResourceEventHandler.
+func (k bookkeeper) OnAdd(obj any, initial bool) {
+	k.observe(obj.(*v1alpha1.VirtualIP))
+	k.next().OnAdd(obj, initial)
+}
+
+// OnUpdate implements cache.ResourceEventHandler.
+func (k bookkeeper) OnUpdate(before, now any) {
+	k.observe(now.(*v1alpha1.VirtualIP))
+	k.next().OnUpdate(before, now)
+}
+
+// OnDelete implements cache.ResourceEventHandler.
+func (k bookkeeper) OnDelete(obj any) {
+	last := obj
+	if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		last = tombstone.Obj
+	}
+	if vip, ok := last.(*v1alpha1.VirtualIP); ok {
+		k.forget(vip)
+	}
+	k.next().OnDelete(obj)
+}
+
+// observe records a VirtualIP as the API server has it.
+func (r *Reconciler) observe(vip *v1alpha1.VirtualIP) {
+	if r.book.observe(vip) {
+		r.signalRoom()
+	}
+}
+
+// forget records that a VirtualIP is gone.
+func (r *Reconciler) forget(vip *v1alpha1.VirtualIP) {
+	r.book.forget(vip)
+	r.signalRoom()
+}
+
+// watchAll registers the Reconciler's handlers with the informers.
+func (r *Reconciler) watchAll() {
+	r.watch(r.config.Objects.VirtualIPs().Informer(), bookkeeper{r})
+	changed := func(any) { r.refreshPools() }
+	r.watch(r.config.Objects.AddressPools().Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
+	})
+	r.watch(r.config.Nodes.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed,
+		UpdateFunc: func(before, now any) {
+			if a, b := before.(*corev1.Node), now.(*corev1.Node); !slices.Equal(a.Status.Addresses, b.Status.Addresses) {
+				changed(now)
+			}
+		},
+	})
+	r.synced = append(r.synced, r.config.Objects.Announcers().Informer().HasSynced, r.config.Services.Informer().HasSynced,
+		r.config.Namespaces.Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
+}
+
+// watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.
+func (r *Reconciler) watch(informer cache.SharedIndexInformer, handler cache.ResourceEventHandler) {
+	registration, err := informer.AddEventHandler(handler)
+	if err != nil {
+		return
+	}
+	r.synced = append(r.synced, registration.HasSynced)
+}
