@@ -61,7 +61,7 @@ spec:
   holdTime: 9s
   keepalive: 3s
   connectRetry: 5s
-  ebgpMultiHop: 2
+  ebgpMultiHop: 1
   passwordSecret: fairlead-bgp-passwords
   passwordKey: tor-a
   bfd: {interval: 50ms, multiplier: 3}
@@ -69,7 +69,12 @@ spec:
   nodeSelector: {matchLabels: {rack: "1"}}`, nil},
 		{"default gateway", `spec: {peerDiscovery: DefaultGatewayIPv6, peerASN: 64512, localASN: 64513}`, nil},
 		{"ASN of the node", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASNFrom: {nodeAnnotation: fairlead.dev/bgp-local-asn}}`, nil},
-		{"no hold timer", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 0s, keepalive: 30s}`, nil},
+		{"more than one hop away", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, ebgpMultiHop: 2}`, nil},
+		{"shortest times", `spec: {peerAddress: 169.254.0.1, peerASN: 1, localASN: 1, holdTime: 3s, keepalive: 1s, connectRetry: 2s}`, nil},
+		{
+			"source for the gateway",
+			`spec: {peerDiscovery: DefaultGatewayIPv4, sourceAddress: 10.0.0.2, peerASN: 1, localASN: 1}`, nil,
+		},
 	})
 }
 
@@ -109,7 +114,35 @@ func TestBGPPeerSchemaRefuses(t *testing.T) {
 		{"port", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, port: 65536}`, []string{"spec.port", "65536", "65535"}},
 		{
 			"hold time too short", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 2s}`,
-			[]string{"spec.holdTime", "0s or lie between 3s and 65535s"},
+			[]string{"spec.holdTime", "between 3s and 65535s"},
+		},
+		{
+			"no hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 0s}`,
+			[]string{"spec.holdTime", "between 3s and 65535s"},
+		},
+		{
+			"keepalive as long as the default hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, keepalive: 90s}`,
+			[]string{"spec", "keepalive must be shorter than holdTime, which is 90s"},
+		},
+		{
+			"link-local peer", `spec: {peerAddress: "fe80::1", peerASN: 1, localASN: 1}`,
+			[]string{"spec.peerAddress", "fe80::1", "must not be link-local: peerInterface"},
+		},
+		{
+			"source of another family", `spec: {peerAddress: 10.0.0.1, sourceAddress: "fd00::2", peerASN: 1, localASN: 1}`,
+			[]string{"spec", "sourceAddress must be of the peer's family"},
+		},
+		{
+			"source of another family than the gateway", `spec: {peerDiscovery: DefaultGatewayIPv6, sourceAddress: 10.0.0.2, peerASN: 1, localASN: 1}`,
+			[]string{"spec", "sourceAddress must be of the peer's family"},
+		},
+		{
+			"IPv4 source of an unnumbered session", `spec: {peerInterface: eth0, sourceAddress: 10.0.0.2, peerASN: 1, localASN: 1}`,
+			[]string{"spec", "sourceAddress must be of the peer's family"},
+		},
+		{
+			"BFD over several hops", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, ebgpMultiHop: 2, bfd: {}}`,
+			[]string{"spec", "bfd is for peers on the same segment"},
 		},
 		{
 			"keepalive as long as the hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 9s, keepalive: 9s}`,
@@ -120,8 +153,8 @@ func TestBGPPeerSchemaRefuses(t *testing.T) {
 			[]string{"spec.keepalive", "at least 1s"},
 		},
 		{
-			"connect retry", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, connectRetry: 0s}`,
-			[]string{"spec.connectRetry", "between 1s and 65535s"},
+			"connect retry", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, connectRetry: 1s}`,
+			[]string{"spec.connectRetry", "between 2s and 65535s"},
 		},
 		{"hops", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, ebgpMultiHop: 256}`, []string{"spec.ebgpMultiHop", "256", "255"}},
 		{

@@ -141,7 +141,7 @@ func (e *env) openSessions(ctx context.Context, edit func(*v1alpha1.BGPPeerSpec)
 	}
 	spec := v1alpha1.BGPPeerSpec{
 		PeerAddress: e.lab.Addr4(lab.Router).String(), PeerASN: routerASN, LocalASN: nodeASN,
-		ConnectRetry: &metav1.Duration{Duration: time.Second},
+		ConnectRetry: &metav1.Duration{Duration: 2 * time.Second},
 	}
 	edit(&spec)
 	_, err := peers.Create(ctx, &v1alpha1.BGPPeer{ObjectMeta: metav1.ObjectMeta{Name: "router"}, Spec: spec}, metav1.CreateOptions{})

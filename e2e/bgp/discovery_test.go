@@ -20,7 +20,7 @@ spec:
   peerASN: 64500
   localASN: 64512
   localASNFrom: {nodeAnnotation: fairlead.dev/bgp-local-asn}
-  connectRetry: 1s
+  connectRetry: 2s
   nodeSelector: {matchLabels: {kubernetes.io/hostname: n1}}
 `
 

@@ -3,7 +3,6 @@
 package announcer
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -19,9 +18,6 @@ func bgpPeer(v bgpView, p *v1alpha1.BGPPeer) (bgp.Peer, error) {
 	out := bgp.Peer{
 		Name: p.Name, Interface: s.PeerInterface, ASN: uint32(s.PeerASN), Port: uint16(s.Port),
 		HoldTime: duration(s.HoldTime, 0), Keepalive: duration(s.Keepalive, 0), ConnectRetry: duration(s.ConnectRetry, 0),
-	}
-	if s.HoldTime != nil && s.HoldTime.Duration == 0 {
-		return out, errors.New("spec.holdTime 0s: sessions without keepalives are not supported, want at least 3s")
 	}
 	var err error
 	if out.LocalASN, err = localASN(v.node, s); err != nil {

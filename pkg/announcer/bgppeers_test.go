@@ -90,7 +90,6 @@ func TestDesiredPeersOfTheNode(t *testing.T) {
 		{name: "ASN 0", spec: v1alpha1.BGPPeerSpec{PeerInterface: "eth0", LocalASNFrom: fromNode("zero")}, err: `is "0", want a number`},
 		{name: "secret forbidden", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "bad"}, err: `spec.passwordSecret "bad": forbidden`},
 		{name: "secret not read", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", PasswordSecret: "other"}, err: "not been read"},
-		{name: "no hold time", spec: v1alpha1.BGPPeerSpec{PeerAddress: "192.0.2.254", HoldTime: &metav1.Duration{}}, err: "spec.holdTime 0s"},
 	})
 }
 

@@ -41,6 +41,8 @@ func (p Peer) validate() error {
 		return fmt.Errorf("ASN %d and local ASN %d must not be 0", p.ASN, p.LocalASN)
 	case p.HoldTime != 0 && p.HoldTime < 3*time.Second:
 		return fmt.Errorf("hold time %v: must be at least 3s", p.HoldTime)
+	case p.Keepalive != 0 && seconds(p.Keepalive) >= seconds(withDefault(p.HoldTime, defaultHoldTime)):
+		return fmt.Errorf("keepalive %v: must be shorter than the hold time %v, in whole seconds", p.Keepalive, withDefault(p.HoldTime, defaultHoldTime))
 	case len(p.Password) > 80:
 		return fmt.Errorf("password of %d bytes: TCP MD5 takes at most 80", len(p.Password))
 	case p.Source.IsValid() && p.Address.IsValid() && p.Source.Is4() != p.Address.Is4():

@@ -35,8 +35,8 @@ type Peer struct {
 	Source netip.Addr
 	// Port of the peer. Default 179.
 	Port uint16
-	// HoldTime from 3s; default 90s. Keepalive defaults to a third of it. ConnectRetry defaults to 10s. All in whole
-	// seconds, rounded up.
+	// HoldTime from 3s; default 90s. Keepalive, which must be shorter, defaults to a third of it. ConnectRetry defaults to
+	// 10s; less than 2s is taken for 2s. All in whole seconds, rounded up.
 	HoldTime, Keepalive, ConnectRetry time.Duration
 	// MultiHop is the TTL towards an external peer that is not on the same segment. Default 1.
 	MultiHop uint8

@@ -32,13 +32,16 @@ type BGPPeer struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.peerAddress) ? 1 : 0) + (has(self.peerInterface) ? 1 : 0) + (has(self.peerDiscovery) ? 1 : 0) == 1",message="exactly one of peerAddress, peerInterface and peerDiscovery must be set"
 // +kubebuilder:validation:XValidation:rule="has(self.localASN) || has(self.localASNFrom)",message="localASN or localASNFrom must be set"
 // +kubebuilder:validation:XValidation:rule="!has(self.passwordKey) || has(self.passwordSecret)",message="passwordKey needs passwordSecret"
-// +kubebuilder:validation:XValidation:rule="!has(self.keepalive) || !has(self.holdTime) || duration(self.holdTime) == duration('0s') || duration(self.keepalive) < duration(self.holdTime)",message="keepalive must be shorter than holdTime"
+// +kubebuilder:validation:XValidation:rule="!has(self.keepalive) || duration(self.keepalive) < (has(self.holdTime) ? duration(self.holdTime) : duration('90s'))",message="keepalive must be shorter than holdTime, which is 90s where it is not set"
+// +kubebuilder:validation:XValidation:rule="!has(self.bfd) || !has(self.ebgpMultiHop) || self.ebgpMultiHop == 1",message="bfd is for peers on the same segment: ebgpMultiHop must not be above 1 beside it"
+// +kubebuilder:validation:XValidation:rule="!has(self.sourceAddress) || !isIP(self.sourceAddress) || has(self.peerAddress) && !isIP(self.peerAddress) || ip(self.sourceAddress).family() == (has(self.peerAddress) ? ip(self.peerAddress).family() : has(self.peerDiscovery) && self.peerDiscovery == 'DefaultGatewayIPv4' ? 4 : 6)",message="sourceAddress must be of the peer's family (IPv6 for peerInterface)"
 type BGPPeerSpec struct {
 	// peerAddress is the peer's address, the same for all nodes.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=45
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address"
+	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).family() == 4 || !ip(self).isLinkLocalUnicast()",message="must not be link-local: peerInterface is for that"
 	PeerAddress string `json:"peerAddress,omitempty"`
 
 	// peerInterface makes an unnumbered session over IPv6 link-local addresses (RFC 5549) on this interface.
@@ -88,10 +91,11 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:Maximum=65535
 	Port int32 `json:"port,omitempty"`
 
-	// holdTime of the session: 0s, or from 3s to 65535s (RFC 4271 section 4.2). Default 90s.
+	// holdTime of the session, from 3s to 65535s (RFC 4271 section 4.2; sessions without a hold time are not offered).
+	// Default 90s.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) == duration('0s') || (duration(self) >= duration('3s') && duration(self) <= duration('65535s'))",message="holdTime must be 0s or lie between 3s and 65535s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('3s') && duration(self) <= duration('65535s')",message="holdTime must lie between 3s and 65535s"
 	HoldTime *metav1.Duration `json:"holdTime,omitempty"`
 
 	// keepalive interval. Default a third of the hold time.
@@ -100,10 +104,10 @@ type BGPPeerSpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="keepalive must be at least 1s"
 	Keepalive *metav1.Duration `json:"keepalive,omitempty"`
 
-	// connectRetry is the time between attempts to connect. Default 10s.
+	// connectRetry is the time between attempts to connect, from 2s to 65535s. Default 10s.
 	//
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('65535s')",message="connectRetry must lie between 1s and 65535s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('2s') && duration(self) <= duration('65535s')",message="connectRetry must lie between 2s and 65535s"
 	ConnectRetry *metav1.Duration `json:"connectRetry,omitempty"`
 
 	// ebgpMultiHop allows an eBGP peer that is more than one hop away, at most this many.

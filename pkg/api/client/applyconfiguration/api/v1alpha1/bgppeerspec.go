@@ -33,11 +33,12 @@ type BGPPeerSpecApplyConfiguration struct {
 	SourceAddress *string `json:"sourceAddress,omitempty"`
 	// port of the peer. Default 179.
 	Port *int32 `json:"port,omitempty"`
-	// holdTime of the session: 0s, or from 3s to 65535s (RFC 4271 section 4.2). Default 90s.
+	// holdTime of the session, from 3s to 65535s (RFC 4271 section 4.2; sessions without a hold time are not offered).
+	// Default 90s.
 	HoldTime *v1.Duration `json:"holdTime,omitempty"`
 	// keepalive interval. Default a third of the hold time.
 	Keepalive *v1.Duration `json:"keepalive,omitempty"`
-	// connectRetry is the time between attempts to connect. Default 10s.
+	// connectRetry is the time between attempts to connect, from 2s to 65535s. Default 10s.
 	ConnectRetry *v1.Duration `json:"connectRetry,omitempty"`
 	// ebgpMultiHop allows an eBGP peer that is more than one hop away, at most this many.
 	EBGPMultiHop *int32 `json:"ebgpMultiHop,omitempty"`
