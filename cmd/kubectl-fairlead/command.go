@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -19,6 +20,8 @@ type plugin struct {
 	genericiooptions.IOStreams
 	config *genericclioptions.ConfigFlags
 	output string
+	// home is the namespace that Fairlead is installed in.
+	home string
 }
 
 // clients reach the cluster that the flags name.
@@ -26,6 +29,8 @@ type clients struct {
 	kube      kubernetes.Interface
 	fairlead  versioned.Interface
 	namespace string
+	home      string
+	warnings  io.Writer
 }
 
 func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
@@ -42,6 +47,7 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	p.config.AddFlags(root.PersistentFlags())
+	root.PersistentFlags().StringVar(&p.home, "fairlead-namespace", "fairlead-system", "the namespace that Fairlead is installed in")
 	root.AddCommand(p.statusCommand(), p.whoCommand(), p.nodesCommand(), p.drainCommand(), p.undrainCommand())
 	return root
 }
@@ -78,5 +84,5 @@ func (p *plugin) connect() (clients, error) {
 	if err != nil {
 		return clients{}, fmt.Errorf("client of %s: %w", config.Host, err)
 	}
-	return clients{kube: kube, fairlead: fairlead, namespace: namespace}, nil
+	return clients{kube: kube, fairlead: fairlead, namespace: namespace, home: p.home, warnings: p.ErrOut}, nil
 }

@@ -19,17 +19,16 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
-// Where the cloud config stands.
+// Where the cloud config stands, in the namespace that Fairlead is installed in.
 const (
-	configNamespace = "fairlead-system"
-	configName      = "fairlead-cloud-config"
-	configKey       = "cloud.yaml"
+	configName = "fairlead-cloud-config"
+	configKey  = "cloud.yaml"
 )
 
 // read fetches all that questions are answered from. The API server's caches answer (resourceVersion 0): that is cheap for
 // it, and as fresh as what the controllers see.
 func (c clients) read(ctx context.Context) (*diagnosis.Cluster, error) {
-	cluster := &diagnosis.Cluster{}
+	cluster := &diagnosis.Cluster{Namespace: c.home}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, fetch := range slices.Concat(c.kubernetesObjects(ctx, cluster), c.fairleadObjects(ctx, cluster)) {
 		group.Go(fetch)
@@ -84,10 +83,13 @@ func pointers[T any](items []T) []*T {
 	return all
 }
 
-// rules returns the node rules of the cloud config; the defaults where there is none, or none that one may read.
+// rules returns the node rules of the cloud config. Where there is none, or none that one may read, these are the defaults,
+// which is said: an answer may be wrong then.
 func (c clients) rules(ctx context.Context) (loadbalancer.NodeRules, error) {
-	object, err := c.kube.CoreV1().ConfigMaps(configNamespace).Get(ctx, configName, metav1.GetOptions{})
+	object, err := c.kube.CoreV1().ConfigMaps(c.home).Get(ctx, configName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		fmt.Fprintf(c.warnings, "warning: node rules are taken to be the defaults, for want of the cloud config: %v"+
+			" (--fairlead-namespace says where Fairlead is installed)\n", err)
 		return loadbalancer.NodeRules{}, nil
 	}
 	if err != nil {
@@ -95,7 +97,7 @@ func (c clients) rules(ctx context.Context) (loadbalancer.NodeRules, error) {
 	}
 	config, err := cloudconfig.Parse([]byte(object.Data[configKey]))
 	if err != nil {
-		return loadbalancer.NodeRules{}, fmt.Errorf("ConfigMap %s/%s, key %s: %w", configNamespace, configName, configKey, err)
+		return loadbalancer.NodeRules{}, fmt.Errorf("ConfigMap %s/%s, key %s: %w", c.home, configName, configKey, err)
 	}
 	return loadbalancer.NodeRules{
 		IgnoreExcludeLabel: config.Nodes.ExcludeLabel == cloudconfig.ExcludeLabelIgnore,

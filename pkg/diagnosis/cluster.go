@@ -25,6 +25,8 @@ type Cluster struct {
 	Pools      []*v1alpha1.AddressPool
 	VirtualIPs []*v1alpha1.VirtualIP
 	Announcers []*v1alpha1.Announcer
+	// Namespace is the one that Fairlead is installed in, for the commands that help.
+	Namespace string
 	// Rules are those of the cloud config, where a VirtualIP does not say which hold.
 	Rules loadbalancer.NodeRules
 }

@@ -255,25 +255,28 @@ func TestSurvey(t *testing.T) {
 
 func TestWhatANodeLacks(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		edit func(*Cluster)
-		want string
+		name  string
+		edit  func(*Cluster)
+		want  string
+		helps string // in the remedy
 	}{
 		{"not initialised", func(c *Cluster) {
 			c.Nodes[0].Spec.ProviderID = ""
 			c.Nodes[0].Spec.Taints = []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: corev1.TaintEffectNoSchedule}}
-		}, "still has the taint"},
-		{"joined without the flag", func(c *Cluster) { c.Nodes[0].Spec.ProviderID = "" }, "joined without --cloud-provider=external"},
-		{"no address", func(c *Cluster) { c.Nodes[0].Status.Addresses = nil }, "no InternalIP"},
-		{"no agent", func(c *Cluster) { c.Announcers = c.Announcers[1:] }, "no announcer has reported"},
-		{"an agent without a Node", func(c *Cluster) { c.Nodes = c.Nodes[1:] }, "no Node"},
+		}, "still has the taint", "kubectl -n edge logs "},
+		{"joined without the flag", func(c *Cluster) { c.Nodes[0].Spec.ProviderID = "" }, "joined without --cloud-provider=external", "kubectl taint node n1 "},
+		{"no address", func(c *Cluster) { c.Nodes[0].Status.Addresses = nil }, "no InternalIP", "--node-ip"},
+		{"no agent", func(c *Cluster) { c.Announcers = c.Announcers[1:] }, "no announcer has reported", "kubectl -n edge get pods "},
+		{"an agent without a Node", func(c *Cluster) { c.Nodes = c.Nodes[1:] }, "no Node", "kubectl delete announcer n1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cluster := healthy()
+			cluster.Namespace = "edge"
 			test.edit(cluster)
 			nodes := NodesOf(cluster)
-			if nodes[0].Node != "n1" || len(nodes[0].Problems) != 1 || !strings.Contains(nodes[0].Problems[0].Text, test.want) || nodes[0].Problems[0].Remedy == "" {
-				t.Errorf("%+v, want one problem with %q and a remedy", nodes[0], test.want)
+			if nodes[0].Node != "n1" || len(nodes[0].Problems) != 1 || !strings.Contains(nodes[0].Problems[0].Text, test.want) ||
+				!strings.Contains(nodes[0].Problems[0].Remedy, test.helps) {
+				t.Errorf("%+v, want one problem with %q and a remedy with %q", nodes[0], test.want, test.helps)
 			}
 			for _, other := range nodes[1:] {
 				if len(other.Problems) > 0 {

@@ -39,11 +39,11 @@ func NodesOf(c *Cluster) []Node {
 	for _, node := range c.Nodes {
 		report := Node{
 			Node: node.Name, Ready: isReady(node), ProviderID: node.Spec.ProviderID, Zone: node.Labels[corev1.LabelTopologyZone],
-			Hindrance: loadbalancer.Hindrance(node, c.Rules), Problems: initialisation(node),
+			Hindrance: loadbalancer.Hindrance(node, c.Rules), Problems: initialisation(node, c.Namespace),
 		}
 		if announcer := c.announcer(node.Name); announcer == nil {
 			report.lacks("no announcer has reported", fmt.Sprintf(
-				"kubectl -n fairlead-system get pods -o wide --field-selector spec.nodeName=%s", node.Name))
+				"kubectl -n %s get pods -o wide --field-selector spec.nodeName=%s", c.Namespace, node.Name))
 		} else {
 			report.Announcer = cmp.Or(announcer.Status.Version, "unknown")
 			if why := notReady(announcer); why != "" {
@@ -71,8 +71,9 @@ func (n *Node) lacks(text, remedy string) {
 	n.Problems = append(n.Problems, Problem{Text: text, Remedy: remedy})
 }
 
-// initialisation says what a node lacks that the cloud controller manager should have given it.
-func initialisation(node *corev1.Node) []Problem {
+// initialisation says what a node lacks that the cloud controller manager should have given it, whose namespace
+// is the other argument.
+func initialisation(node *corev1.Node, namespace string) []Problem {
 	var problems []Problem
 	waits := slices.ContainsFunc(node.Spec.Taints, func(taint corev1.Taint) bool {
 		return taint.Key == cloudproviderapi.TaintExternalCloudProvider
@@ -81,7 +82,7 @@ func initialisation(node *corev1.Node) []Problem {
 	case waits:
 		problems = append(problems, Problem{
 			"still has the taint " + cloudproviderapi.TaintExternalCloudProvider + ": nothing has initialised it",
-			"kubectl -n fairlead-system logs deployment/fairlead-cloud-controller-manager | grep " + node.Name,
+			fmt.Sprintf("kubectl -n %s logs deployment/fairlead-cloud-controller-manager | grep %s", namespace, node.Name),
 		})
 	case node.Spec.ProviderID == "":
 		problems = append(problems, Problem{
