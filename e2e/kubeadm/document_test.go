@@ -4,12 +4,15 @@ package kubeadm_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fairlead-io/fairlead/e2e/kubeadm"
+	"github.com/fairlead-io/fairlead/e2e/lab"
 )
 
 const page = "# Page\n\n```sh\nexample\n```\n\n## First\n\n```sh worker\n# a comment\none\n```\n\n1. In a list:\n\n   ```sh kubectl\n   two\n   ```\n\n" +
@@ -41,5 +44,39 @@ func TestBlocksOfADocument(t *testing.T) {
 	}
 	if again, err := d.Take("First"); err == nil {
 		t.Errorf("took %v twice", again)
+	}
+}
+
+// TestAPIServersAddressOutOfAKubeconfig runs the command of docs/install.md with a kubectl that only says what it is asked.
+func TestAPIServersAddressOutOfAKubeconfig(t *testing.T) {
+	root, err := lab.FindRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := kubeadm.ReadDocument(root, "docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := d.Take("2. The API server's real address")
+	if err != nil || len(blocks) != 1 {
+		t.Fatalf("%d blocks, %v", len(blocks), err)
+	}
+	const kubectl = "kubectl() { case $1 in config) echo \"$SERVER\";; -n) shift 5; echo \"$@\";; esac; }\n"
+	for server, want := range map[string]string{
+		"https://192.0.2.10:6443":       "192.0.2.10 6443",
+		"https://[2001:db8::10]:6443":   "2001:db8::10 6443",
+		"https://[2001:db8::10]":        "2001:db8::10 443",
+		"https://api.example.com":       "api.example.com 443",
+		"https://api.example.com/":      "api.example.com 443",
+		"https://api.example.com:8443/": "api.example.com 8443",
+	} {
+		cmd := exec.CommandContext(t.Context(), "bash", "-euc", kubectl+blocks[0].Script)
+		cmd.Env = append(os.Environ(), "SERVER="+server)
+		out, err := cmd.Output()
+		host, port, _ := strings.Cut(want, " ")
+		if want := "--from-literal=KUBERNETES_SERVICE_HOST=" + host + " --from-literal=KUBERNETES_SERVICE_PORT=" + port; err != nil ||
+			strings.TrimSpace(string(out)) != want {
+			t.Errorf("of %s: %q, %v, want %q", server, out, err, want)
+		}
 	}
 }
