@@ -3,6 +3,7 @@
 package ipam
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -81,6 +82,22 @@ func (x *Index) pickAddress(req Request) (Choice, error) {
 		return Choice{Address: req.Address, Pool: spec.Name}, nil
 	}
 	return Choice{}, &NoAddressError{Request: req, Refusals: refusals}
+}
+
+// Admit returns why the Service cannot use an address that came from the pool
+// beside others, or one that a user set aside in it: an error that wraps
+// ErrNotAllowed where the pool is for other namespaces or Services. It asks
+// nothing else of the pool, which hands out no address by that. A pool that
+// does not exist admits everybody.
+func (x *Index) Admit(poolName string, req Request) error {
+	p := x.byName[poolName]
+	if p == nil {
+		return nil
+	}
+	if reason := p.spec.estrange(req); reason != "" {
+		return fmt.Errorf("%w: %s", ErrNotAllowed, refusal(p.spec, reason, req))
+	}
+	return nil
 }
 
 // holdingBack returns a refusal for each pool that has the address asked for in

@@ -101,11 +101,9 @@ func (s PoolSpec) selects() bool {
 // refuse returns why the pool is not for the request, or "".
 func (s PoolSpec) refuse(req Request) Reason {
 	named := len(req.Pools) > 0 || !req.wanted().IsEmpty()
-	switch {
-	case !s.admitsNamespace(req):
-		return ReasonNamespace
-	case s.ServiceSelector != nil && !s.ServiceSelector(req.ServiceLabels):
-		return ReasonService
+	switch stranger := s.estrange(req); {
+	case stranger != "":
+		return stranger
 	case !s.AutoAssign && !named:
 		return ReasonNamed
 	case s.Disabled:
@@ -114,6 +112,18 @@ func (s PoolSpec) refuse(req Request) Reason {
 		return ReasonFamily
 	case !req.Within.IsEmpty() && !NewRangeSet(s.Addresses, nil, false).Covers(req.Within):
 		return ReasonRange
+	}
+	return ""
+}
+
+// estrange returns why the pool is not for the Service at all, whatever it asks
+// of the pool, or "".
+func (s PoolSpec) estrange(req Request) Reason {
+	switch {
+	case !s.admitsNamespace(req):
+		return ReasonNamespace
+	case s.ServiceSelector != nil && !s.ServiceSelector(req.ServiceLabels):
+		return ReasonService
 	}
 	return ""
 }

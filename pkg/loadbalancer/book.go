@@ -200,6 +200,13 @@ func (b *book) claim(req ipam.Request, now time.Time, place func(choice ipam.Cho
 	return choice, candidates, nil
 }
 
+// admit tells why an address of a pool is not for a Service, or nil.
+func (b *book) admit(pool string, req ipam.Request) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.index.Admit(pool, req)
+}
+
 // settle ends the pending first place of an address: it was written, or given up.
 func (b *book) settle(addr netip.Addr) {
 	if node, ok := b.pending[addr]; ok {

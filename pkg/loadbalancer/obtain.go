@@ -93,18 +93,24 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 
 // request says in the terms of the index what the Service asks for.
 func (r *Reconciler) request(service *corev1.Service, want settings.Settings, family ipam.Family) ipam.Request {
-	request := ipam.Request{
-		Key: Key(service.Namespace, service.Name), Namespace: service.Namespace,
-		ServiceLabels: service.Labels, Family: family, Pools: want.PoolsOf(family),
-	}
-	if namespace, err := r.config.Namespaces.Lister().Get(service.Namespace); err == nil {
-		request.NamespaceLabels = namespace.Labels
-	}
+	request := r.requester(service)
+	request.Family, request.Pools = family, want.PoolsOf(family)
 	if asked, ok := want.AddressOf(family); ok {
 		request.Address = asked
 	}
 	if !want.Range.IsEmpty() && want.Range.Family() == family {
 		request.Within = want.Range
+	}
+	return request
+}
+
+// requester says in the terms of the index who the Service is.
+func (r *Reconciler) requester(service *corev1.Service) ipam.Request {
+	request := ipam.Request{
+		Key: Key(service.Namespace, service.Name), Namespace: service.Namespace, ServiceLabels: service.Labels,
+	}
+	if namespace, err := r.config.Namespaces.Lister().Get(service.Namespace); err == nil {
+		request.NamespaceLabels = namespace.Labels
 	}
 	return request
 }
@@ -125,6 +131,7 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 		return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey && r.sharesWith(vip, service.Namespace) &&
 			(len(want.PoolsOf(family)) == 0 || slices.Contains(want.PoolsOf(family), vip.Spec.Pool))
 	})
+	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool { return r.estranged(vip, service) != nil })
 	var refused error
 	for _, vip := range inFamily(shared, family) {
 		joined, err := r.join(ctx, vip, service, want)

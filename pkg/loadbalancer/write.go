@@ -69,6 +69,9 @@ func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, wan
 				ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
 		}
 	}
+	if err := r.estranged(vip, service); err != nil {
+		return err
+	}
 	shared := ipam.Shared{Declared: vip.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain}
 	if shared.Declared && vip.Spec.Sharing != nil {
 		shared.SharingKey = vip.Spec.Sharing.Key
@@ -80,6 +83,15 @@ func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, wan
 		shared.Claims = append(shared.Claims, r.claimOnRecord(vip, claim))
 	}
 	return ipam.Share(shared, newcomer(service, want))
+}
+
+// estranged tells why the pool of an address is not for a Service that wants to use the address, or nil. It is asked of
+// newcomers: no edit of a pool takes an address away.
+func (r *Reconciler) estranged(vip *v1alpha1.VirtualIP, service *corev1.Service) error {
+	if findClaim(vip, Key(service.Namespace, service.Name)) >= 0 || Shows(service, vip.Spec.Address) {
+		return nil
+	}
+	return r.book.admit(vip.Spec.Pool, r.requester(service))
 }
 
 // claimOnRecord says in the terms of the sharing rules what a VirtualIP says of a Service that uses it.
