@@ -25,6 +25,11 @@ type claim struct {
 	stopProbe  context.CancelFunc // not nil while the address is being probed
 	why        string             // it was withdrawn
 	before     string             // the owner before, as far as known
+
+	// station is another one that uses the address. Found before this node announced it: then the address stays held and
+	// silent, so that no other node announces it either. Or it claims the address beside this node, and last did at seen.
+	station string
+	seen    time.Time
 }
 
 // step lets the machine take in an event, and does what it wants done.
@@ -87,7 +92,7 @@ func mustProbe(vip *v1alpha1.VirtualIP, cause ownership.Cause) bool {
 // speak has the speaker answer for an address that this node holds.
 func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 	ad.claim.announcing, ad.claim.since = true, a.now()
-	ad.contested, ad.fought, ad.rival = "", "", ""
+	ad.claim.station, ad.rival = "", ""
 	a.announcing++
 	a.metrics.owner.WithLabelValues(ad.addr.String()).Set(1)
 	a.answer(ctx, ad)
@@ -142,7 +147,6 @@ func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
 	}
 	klog.FromContext(ctx).Info("Withdrew address", "address", ad.addr, "virtualIP", ad.name, "cause", act.Cause, "term", act.Term)
 	ad.claim = claim{why: "node " + a.self + " withdrew it: " + causeText(act.Cause, ad.decision.reason)}
-	ad.contested = ""
 	if a.vips[ad.name] != ad {
 		return // gone, see dropGone
 	}
@@ -186,11 +190,8 @@ func (a *agent) facts(ad *address) vipFacts {
 		announcing: ad.claim.announcing, since: ad.claim.since, term: int64(ad.claim.term), epoch: ad.vip.Spec.Epoch,
 		owner: owner, why: ad.claim.why, health: ad.health, routed: ad.toldHealth,
 	}
-	switch {
-	case ad.contested != "":
-		f.conflict = conflictText(ad.addr, ad.contested, a.self)
-	case ad.fought != "":
-		f.conflict = conflictText(ad.addr, ad.fought, a.self)
+	if ad.claim.station != "" {
+		f.conflict = conflictText(ad.addr, ad.claim.station, a.self)
 	}
 	return f
 }

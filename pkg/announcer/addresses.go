@@ -22,13 +22,8 @@ type address struct {
 
 	decision decision
 
-	// contested is a station that was found before announcing: the address stays held and silent, so that no other
-	// node announces it either.
-	contested string
 	// rival is a node of the cluster that announces the address too, and that gossip does not reach.
 	rival string
-	// fought is a station that claims the address while it is announced here.
-	fought string
 
 	health  condition
 	told    condition // by the status

@@ -9,6 +9,11 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
+// overBGP takes an address away from layer 2.
+func overBGP(vip *v1alpha1.VirtualIP) {
+	vip.Spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
+}
+
 // TestLayer2AndBack: an address that goes over to BGP is let go, and announced again when it is back.
 func TestLayer2AndBack(t *testing.T) {
 	withLoop(t, vipA(), func(l *loopTest) {
@@ -18,9 +23,7 @@ func TestLayer2AndBack(t *testing.T) {
 			if !l.wire.answers() {
 				t.Fatal("on layer 2, and not answered for")
 			}
-			l.edit(func(vip *v1alpha1.VirtualIP) {
-				vip.Spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
-			})
+			l.edit(overBGP)
 			if l.wire.answers() {
 				t.Fatal("BGP only, and answered for still")
 			}

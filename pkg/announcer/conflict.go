@@ -16,6 +16,10 @@ import (
 // retryContested is how long an address in use elsewhere is left alone before this node looks again.
 const retryContested = time.Minute
 
+// forgetStation is for how long a station must not have claimed an address that is announced here for the conflict to be
+// over. A station that is there all the time is heard when it looks for a neighbour.
+const forgetStation = 5 * time.Minute
+
 // probe looks for another user of the address (RFC 5227 section 2.1.1; DAD, RFC 4862 section 5.4) and announces it when
 // there is none. It takes a second or so, during which the loop goes on.
 func (a *agent) probe(parent context.Context, ad *address) {
@@ -53,8 +57,8 @@ func (a *agent) probed(ctx context.Context, ad *address, term uint64, by string,
 	}
 	a.metrics.conflicts.WithLabelValues("probing").Inc()
 	klog.FromContext(ctx).Info("Address is used by another station", "address", ad.addr, "virtualIP", ad.name, "station", by)
-	if ad.contested != by {
-		ad.contested = by
+	if ad.claim.station != by {
+		ad.claim.station = by
 		a.events.conflict(ad.vip, conflictText(ad.addr, by, a.self))
 	}
 	a.status.say(ad.name, a.facts(ad), 0)
@@ -111,13 +115,33 @@ func outOfReach(members []membership.Member, node string, now time.Time) bool {
 
 // contend takes in that another station claims an address while this node announces it. Nodes of the cluster do so in
 // a takeover, which is no conflict.
-func (a *agent) contend(addr netip.Addr, by string) {
+func (a *agent) contend(ctx context.Context, addr netip.Addr, by string) {
 	ad := a.byAddr[addr]
-	if ad == nil || !ad.claim.announcing || ad.fought == by {
+	if ad == nil || !ad.claim.announcing {
 		return
 	}
-	ad.fought = by
+	before := ad.claim.station
+	ad.claim.station, ad.claim.seen = by, a.now()
+	if before == by {
+		return
+	}
+	if before == "" {
+		a.later(ctx, forgetStation, func() { a.forgive(ctx, ad, ad.claim.term) })
+	}
 	a.metrics.conflicts.WithLabelValues("announcing").Inc()
 	a.events.conflict(ad.vip, conflictText(addr, by, a.self))
+	a.status.say(ad.name, a.facts(ad), 0)
+}
+
+// forgive takes the conflict back once the other station has not claimed the address for long enough.
+func (a *agent) forgive(ctx context.Context, ad *address, term uint64) {
+	if !ad.claim.announcing || ad.claim.term != term {
+		return
+	}
+	if left := forgetStation - a.now().Sub(ad.claim.seen); left > 0 {
+		a.later(ctx, left, func() { a.forgive(ctx, ad, term) })
+		return
+	}
+	ad.claim.station = ""
 	a.status.say(ad.name, a.facts(ad), 0)
 }

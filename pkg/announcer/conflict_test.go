@@ -3,11 +3,62 @@
 package announcer
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/membership"
 )
+
+// TestConflictWhileAnnouncing: it is told once, ends when the station has gone, and a station that comes back is news.
+func TestConflictWhileAnnouncing(t *testing.T) {
+	const stranger = "the station 02:00:00:00:00:09 on eth0"
+	withLoop(t, vipA(), func(l *loopTest) {
+		l.pass(time.Second)
+		inConflict := func() bool {
+			s := l.store.status()
+			if s.Node != "n1" || !l.wire.answers() {
+				t.Fatalf("the address is not announced any more: %+v", s)
+			}
+			return meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionConflict)
+		}
+		for range 2 {
+			for range 50 { // each 10 s, while the station is there
+				l.call(func(ctx context.Context) { l.contend(ctx, addrOfA(), stranger) })
+				l.pass(10 * time.Second)
+				if !inConflict() {
+					t.Fatal("the station claims the address, and there is no conflict")
+				}
+			}
+			want := []string{"Warning AddressInUse " + conflictText(addrOfA(), stranger, "n1")}
+			if diff := cmp.Diff(append(want, want...), l.told()); diff != "" { // VirtualIP and Service
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+			l.pass(forgetStation)
+			if inConflict() {
+				t.Error("the station has not been heard for long, and there is a conflict still")
+			}
+		}
+	})
+}
+
+// TestConflictEndsWithTheAnnouncement: what is left in the status must neither keep others from announcing the address nor
+// take it away from its Service, and the next owner's word of it stands.
+func TestConflictEndsWithTheAnnouncement(t *testing.T) {
+	withLoop(t, vipA(), func(l *loopTest) {
+		l.pass(time.Second)
+		l.call(func(ctx context.Context) { l.contend(ctx, addrOfA(), "the station 02:00:00:00:00:09 on eth0") })
+		l.edit(overBGP)
+		l.pass(time.Minute)
+		if got := l.store.status(); got.Node != "" || meta.IsStatusConditionTrue(got.Conditions, v1alpha1.ConditionConflict) {
+			t.Errorf("let go: %+v, want neither a node nor a conflict", got)
+		}
+	})
+}
 
 func TestOutOfReach(t *testing.T) {
 	now := time.Unix(1000, 0)

@@ -53,7 +53,7 @@ func (a *agent) followLayer2(ctx context.Context, changed <-chan struct{}, confl
 			a.linksChanged()
 		case c := <-conflicts:
 			if c.Peer == "" {
-				a.do(ctx, func() { a.contend(c.Address, station(&c)) })
+				a.do(ctx, func() { a.contend(ctx, c.Address, station(&c)) })
 			} else {
 				a.do(ctx, func() { a.meetRival(c.Address, c.Peer, station(&c)) })
 			}

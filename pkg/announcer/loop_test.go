@@ -28,6 +28,8 @@ type loopTest struct {
 	store  *vipStore
 	wire   *fakeSegment
 	events *record.FakeRecorder
+	// call has the loop run f.
+	call func(f func(ctx context.Context))
 }
 
 func addrOfA() netip.Addr { return netip.MustParseAddr("10.0.0.100") }
@@ -54,6 +56,10 @@ func withLoop(t *testing.T, vip *v1alpha1.VirtualIP, f func(l *loopTest)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := newLoopTest()
+		l.call = func(f func(context.Context)) {
+			l.ask(ctx, func() { f(ctx) })
+			synctest.Wait()
+		}
 		var running sync.WaitGroup
 		running.Go(func() { l.run(ctx) })
 		running.Go(func() { l.status.run(ctx) })

@@ -47,6 +47,7 @@ type vipFacts struct {
 // follower writes its own.
 func desiredStatus(self string, old v1alpha1.VirtualIPStatus, f vipFacts, now time.Time) v1alpha1.VirtualIPStatus {
 	s := *old.DeepCopy()
+	letGo := !f.announcing && old.Node == self && f.owner == ""
 	switch {
 	case f.announcing:
 		since := metav1.NewTime(f.since).Rfc3339Copy()
@@ -54,17 +55,18 @@ func desiredStatus(self string, old v1alpha1.VirtualIPStatus, f vipFacts, now ti
 		setCondition(&s, now, v1alpha1.ConditionAnnounced, metav1.ConditionTrue, reasonAnnouncing,
 			"node "+self+" answers for the address")
 		setHealthy(self, &s, f.health, now)
-		if meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionConflict) && f.conflict == "" {
-			setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionFalse, reasonNoConflict, "no other station was found")
-		}
-	case old.Node == self && f.owner == "":
+	case letGo:
 		s.Node, s.Since = "", nil
 		setCondition(&s, now, v1alpha1.ConditionAnnounced, metav1.ConditionFalse, reasonWithdrawn, f.why)
 	case old.Node == "":
 		setHealthyOfRoutes(&s, f.routed, now)
 	}
-	if f.conflict != "" {
+	switch {
+	case f.conflict != "":
 		setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionTrue, reasonInUse, f.conflict)
+	case (f.announcing || letGo) && meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionConflict):
+		// Also on letting go: without a node, a conflict would say that the address cannot be announced, and it could.
+		setCondition(&s, now, v1alpha1.ConditionConflict, metav1.ConditionFalse, reasonNoConflict, "no other station was found")
 	}
 	return s
 }
