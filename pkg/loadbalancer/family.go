@@ -99,10 +99,13 @@ func stays(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Setti
 	if want.ID != "" && vip.Spec.ID != want.ID {
 		return fmt.Errorf("%w: annotation %s %q: the Service has %s already: %s", settings.ErrInvalid, want.KeyOf("id"), want.ID, addr, remedy)
 	}
+	if asked, ok := want.AddressOf(ipam.FamilyOf(addr)); ok && want.AddressFixed && asked != addr {
+		return fmt.Errorf("%w: annotation %s %q: the Service has %s already: %s", settings.ErrInvalid, want.KeyOf("addresses"), asked, addr, remedy)
+	}
 	pools := want.PoolsOf(ipam.FamilyOf(addr))
 	if want.PoolFixed && !slices.Contains(pools, vip.Spec.Pool) {
 		return fmt.Errorf("%w: annotation %s %q: the Service has %s of pool %s already: %s",
-			settings.ErrInvalid, want.KeyOf("vswitch-id"), strings.Join(pools, ","), addr, vip.Spec.Pool, remedy)
+			settings.ErrInvalid, want.KeyOf("address-pool"), strings.Join(pools, ","), addr, vip.Spec.Pool, remedy)
 	}
 	return nil
 }

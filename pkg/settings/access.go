@@ -100,8 +100,17 @@ func (d *draft) finishAccess() {
 	}
 	control.Deny = canonical(d.access.deny)
 	if len(control.Allow) > maxPrefixes || len(control.Deny) > maxPrefixes {
-		d.errs = append(d.errs, fmt.Errorf("access control has %d CIDRs to allow and %d to deny: expected at most %d of each",
-			len(control.Allow), len(control.Deny), maxPrefixes))
+		var by []string
+		if len(d.service.Spec.LoadBalancerSourceRanges) > 0 {
+			by = append(by, "spec.loadBalancerSourceRanges")
+		}
+		for _, setting := range []string{"access-control-allow", "access-control-deny", "acl-id"} {
+			if d.set(setting) {
+				by = append(by, d.KeyOf(setting))
+			}
+		}
+		d.errs = append(d.errs, fmt.Errorf("access control by %s has %d CIDRs to allow and %d to deny: expected at most %d of each",
+			strings.Join(by, ", "), len(control.Allow), len(control.Deny), maxPrefixes))
 	}
 	if len(control.Allow) > 0 || len(control.Deny) > 0 {
 		d.AccessControl = control
@@ -111,6 +120,9 @@ func (d *draft) finishAccess() {
 // finishACL reads the three annotations that name lists of the cloud config. A list to allow that has nothing in it
 // allows nobody.
 func (d *draft) finishACL() (limits [][]netip.Prefix) {
+	if d.access.on == nil && d.set("acl-id") {
+		d.unswitched("acl-id", "acl-status")
+	}
 	if !ptr.Deref(d.access.on, false) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,7 @@ func parseZoneMaps(d *draft, value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var pool string // of the first zone
 	for i, item := range items {
 		parts := strings.Split(item, ":")
 		if len(parts) < 2 || len(parts) > 4 || parts[0] == "" {
@@ -79,24 +81,38 @@ func parseZoneMaps(d *draft, value string) (string, error) {
 			return "", fmt.Errorf("%q is no zone: %s", parts[0], messages[0])
 		}
 		d.onlyZones = append(d.onlyZones, parts[0])
-		switch {
-		case i > 0:
-			if parts[1] != d.subnet {
-				d.ignored("an address comes from one pool, " + d.subnet + " of the first zone")
+		if i > 0 {
+			if parts[1] != pool || len(parts) > 2 {
+				d.ignored(item + " counts as a zone only: the address is that of the first zone")
 			}
 			continue
-		case len(parts) == 4:
-			d.ignored("there is no address in front of the address")
 		}
-		d.subnet = parts[1]
+		pool = parts[1]
+		if d.wins("address-pool", slices.Equal(d.Pools, []string{pool})) {
+			d.Pools, d.PoolFixed = []string{pool}, true
+		}
 		if len(parts) > 2 && parts[2] != "" {
-			d.subnetAddresses = []string{parts[2]}
-			if _, err := parseAddresses(d, parts[2]); err != nil {
+			if err := d.wantAddress(parts[2]); err != nil {
 				return "", err
 			}
 		}
+		if len(parts) == 4 {
+			d.ignored("there is no address in front of the address")
+		}
 	}
 	return strings.Join(items, ","), nil
+}
+
+// wantAddress has the Service wait for one address, unless addresses are set by an annotation that wins.
+func (d *draft) wantAddress(text string) error {
+	address, err := parseAddress(text)
+	if err != nil {
+		return err
+	}
+	if d.wins("addresses", slices.Contains(d.Addresses, address)) {
+		d.Addresses = []netip.Addr{address}
+	}
+	return nil
 }
 
 func parseAddresses(d *draft, value string) (string, error) {
@@ -157,13 +173,13 @@ func parseID(d *draft, value string) (string, error) {
 
 // parseIDOrAddress reads the name of a reservation, or its address.
 func parseIDOrAddress(d *draft, value string) (string, error) {
-	if _, err := parseAddress(value); err == nil {
-		if !d.set("addresses") {
-			d.keys["addresses"] = d.at.key
-		}
-		return parseAddresses(d, value)
+	address, err := parseAddress(value)
+	if err != nil {
+		return parseID(d, value)
 	}
-	return parseID(d, value)
+	err = d.wantAddress(value)
+	d.AddressFixed = d.made["addresses"].key == d.at.key
+	return address.String(), err
 }
 
 func text(to func(d *draft) *string) parser {

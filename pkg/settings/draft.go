@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
@@ -29,8 +30,6 @@ type draft struct {
 	ipVersion                    string
 	firstZone, secondZone        string
 	onlyZones                    []string // zones outside of which nothing is announced
-	subnet                       string
-	subnetAddresses              []string
 	protocols                    []portProtocol
 	drainOn                      *bool
 	drainSeconds                 *int64
@@ -41,7 +40,7 @@ type draft struct {
 }
 
 func newDraft(config *Config, service *corev1.Service) *draft {
-	return &draft{config: config, service: service, Settings: Settings{AddressesPerFamily: 1, keys: map[string]string{}}}
+	return &draft{config: config, service: service, Settings: Settings{AddressesPerFamily: 1, made: map[string]hit{}}}
 }
 
 // wrong collects an error that names the annotation which made a setting.
@@ -50,7 +49,32 @@ func (d *draft) wrong(setting, value, format string, args ...any) {
 }
 
 // set tells whether an annotation made a setting.
-func (d *draft) set(setting string) bool { _, ok := d.keys[setting]; return ok }
+func (d *draft) set(setting string) bool { _, ok := d.made[setting]; return ok }
+
+// wins tells whether the annotation that is being read makes a setting which another annotation is for, and which may be
+// made already. The loser is warned of, unless both say the same.
+func (d *draft) wins(setting string, same bool) bool {
+	winner, loser := d.at, d.made[setting]
+	if d.set(setting) && d.at.rank >= loser.rank {
+		winner, loser = loser, winner
+	}
+	if d.set(setting) && !same {
+		d.overridden(loser, winner)
+	}
+	d.made[setting] = winner
+	return winner.key == d.at.key
+}
+
+// yields warns that one setting has no effect because of another, if an annotation made each of them.
+func (d *draft) yields(loser, winner string) {
+	if d.set(loser) && d.set(winner) {
+		d.overridden(d.made[loser], d.made[winner])
+	}
+}
+
+func (d *draft) overridden(loser, winner hit) {
+	d.warn(ReasonOverridden, "%s has no effect: %s %q is set and wins", loser, winner.key, winner.value)
+}
 
 // finish works out what the annotations say together, and what they say of the spec.
 func (d *draft) finish() Settings {
@@ -72,9 +96,6 @@ func (d *draft) finish() Settings {
 
 // finishPools chooses the pools: named ones, or those of the address type.
 func (d *draft) finishPools() {
-	if d.subnet != "" && len(d.Pools) == 0 {
-		d.Pools, d.PoolFixed = []string{d.subnet}, true
-	}
 	if kind, pools, ok := d.typePools("address-type", cmp.Or(d.addressType, d.config.DefaultAddressType)); ok {
 		switch named := slices.DeleteFunc(slices.Clone(d.Pools), func(name string) bool { return slices.Contains(pools, name) }); {
 		case len(d.Pools) == 0:
@@ -126,19 +147,28 @@ func (d *draft) finishFamilies() {
 	d.Families = slices.DeleteFunc(have, func(family ipam.Family) bool { return !slices.Contains(want, family) })
 }
 
-// finishDrain makes one time of the switch and the number of seconds.
+// finishDrain makes one time of the switch and the number of seconds, unless the time is set by itself.
 func (d *draft) finishDrain() {
-	if d.drainOn != nil && !*d.drainOn {
-		d.DrainTimeout = nil
-		return
-	}
+	on := ptr.Deref(d.drainOn, false)
 	switch {
 	case d.DrainTimeout != nil:
-	case d.drainSeconds != nil && d.drainOn != nil:
-		d.DrainTimeout = seconds(*d.drainSeconds)
-	case d.drainOn != nil:
-		d.DrainTimeout = seconds(defaultDrainSeconds)
+		if d.drainOn != nil && !on {
+			d.yields("connection-drain", "drain-timeout")
+		}
+		if on && d.drainSeconds != nil && *seconds(*d.drainSeconds) != *d.DrainTimeout {
+			d.yields("connection-drain-timeout", "drain-timeout")
+		}
+	case on:
+		d.DrainTimeout = seconds(ptr.Deref(d.drainSeconds, defaultDrainSeconds))
 	}
+	if d.drainOn == nil && d.drainSeconds != nil {
+		d.unswitched("connection-drain-timeout", "connection-drain")
+	}
+}
+
+// unswitched warns of a setting that has no effect until another one switches it on.
+func (d *draft) unswitched(setting, by string) {
+	d.warn(ReasonIgnored, "%s has no effect: expected %s on beside it", d.made[setting], by)
 }
 
 // conflicts collects what single annotations cannot tell: settings that exclude each other.

@@ -146,6 +146,12 @@ func (d *draft) finishHealth() {
 			switched = second
 		}
 	}
+	if h.on != nil && ptr.Deref(h.ofHTTP, *h.on) != *h.on {
+		d.yields("health-check-flag", "health-check")
+	}
+	if h.on != nil && ptr.Deref(h.ofTransport, *h.on) != *h.on {
+		d.yields("health-check-switch", "health-check")
+	}
 	if !ptr.Deref(switched, h.detailed) {
 		return
 	}
@@ -236,7 +242,13 @@ func (d *draft) healthTimes(check *v1alpha1.HealthCheck) {
 	check.IntervalSeconds = cmp.Or(check.IntervalSeconds, defaultHealthInterval)
 	check.HealthyThreshold = cmp.Or(check.HealthyThreshold, defaultHealthyThreshold)
 	check.UnhealthyThreshold = cmp.Or(check.UnhealthyThreshold, defaultUnhealthyLimit)
-	if check.TimeoutSeconds > 0 {
+	if own := check.TimeoutSeconds; own > 0 {
+		if cmp.Or(h.connectTimeout, own) != own {
+			d.yields("health-check-connect-timeout", "health-check-timeout")
+		}
+		if cmp.Or(h.requestTimeout, own) != own {
+			d.yields("health-check-request-timeout", "health-check-timeout")
+		}
 		return
 	}
 	first, second := h.requestTimeout, h.connectTimeout

@@ -51,7 +51,7 @@ What a Service of type LoadBalancer can ask for. Fairlead's own keys begin with 
 Cloud, MetalLB and kube-vip are read as well. A Service may use several; where two say different things, the own key wins
 over Alibaba Cloud's, that over MetalLB's, and that over kube-vip's, and an event AnnotationOverridden names the loser.
 
-Values are trimmed; an empty one is as good as none. Switches are ` + "`on` or `off`" + `, in any case. Numbers are plain decimals.
+Values are trimmed; an empty one is as good as none, though it too wins over other spellings of its setting. Switches are ` + "`on` or `off`" + `, in any case. Numbers are plain decimals.
 Removing an annotation brings the default back.
 
 All annotations of a Service are read before anything is done. If one is wrong, nothing is: the Service keeps what it has,

@@ -44,6 +44,7 @@ const (
 	rankFirst
 	rankFolded = rankFirst + 2
 	rankOther  = rankFolded + 1
+	rankSpec   = rankOther + 3 // what the Service's spec says of the same
 )
 
 // NewParser returns a Parser.
@@ -88,14 +89,14 @@ func (p *Parser) index(row int, alias Alias) {
 func (p *Parser) Parse(service *corev1.Service) (Settings, []Warning, error) {
 	d := newDraft(&p.config, service)
 	found := p.find(service.Annotations, d)
-	if ip := strings.TrimSpace(service.Spec.LoadBalancerIP); ip != "" && len(found["addresses"]) == 0 {
-		if _, err := parseAddresses(d, ip); err != nil {
-			d.errs = append(d.errs, fmt.Errorf("spec.loadBalancerIP %q: %w", ip, err))
-		}
-		d.keys["addresses"] = "spec.loadBalancerIP"
-	}
 	for _, setting := range slices.Sorted(maps.Keys(found)) {
 		p.apply(d, setting, found[setting])
+	}
+	if ip := strings.TrimSpace(service.Spec.LoadBalancerIP); ip != "" {
+		d.at = hit{key: "spec.loadBalancerIP", value: ip, rank: rankSpec}
+		if err := d.wantAddress(ip); err != nil {
+			d.errs = append(d.errs, fmt.Errorf("%s: %w", d.at, err))
+		}
 	}
 	settings := d.finish()
 	if len(d.errs) > 0 {
@@ -110,6 +111,17 @@ type hit struct {
 	rank       int
 	key, value string
 }
+
+// String writes the annotation, or the field of the spec, with its value.
+func (h hit) String() string {
+	if h.rank == rankSpec {
+		return fmt.Sprintf("%s %q", h.key, h.value)
+	}
+	return fmt.Sprintf("annotation %s %q", h.key, h.value)
+}
+
+// empty tells whether the annotation is as good as none.
+func (h hit) empty() bool { return h.value == "" && !h.row.asIs }
 
 // find returns the annotations that are settings, by what they set, the one that wins first.
 func (p *Parser) find(annotations map[string]string, d *draft) map[string][]hit {
@@ -154,24 +166,26 @@ func (p *Parser) spelling(key string) (spelling, bool) {
 // apply parses the annotation that wins, and holds the others against it.
 func (p *Parser) apply(d *draft, setting string, hits []hit) {
 	first := hits[0]
-	d.keys[setting] = first.key
+	if !first.empty() {
+		d.made[setting] = first
+	}
 	canonical, err := d.read(first)
 	if err != nil {
-		d.errs = append(d.errs, fmt.Errorf("annotation %s %q: %w", first.key, first.value, err))
+		d.errs = append(d.errs, fmt.Errorf("%s: %w", first, err))
 		return
 	}
 	for _, other := range hits[1:] {
 		aside := newDraft(&p.config, d.service)
 		says, err := aside.read(other)
-		if err != nil || says != canonical {
-			d.warn(ReasonOverridden, "annotation %s %q has no effect: %s %q is set and wins", other.key, other.value, first.key, first.value)
+		if !other.empty() && (err != nil || says != canonical) {
+			d.overridden(other, first)
 		}
 	}
 }
 
 // read parses one annotation. An empty value is as good as none.
 func (d *draft) read(h hit) (string, error) {
-	if h.value == "" && !h.row.asIs {
+	if h.empty() {
 		return "", nil
 	}
 	if slices.Contains(h.row.harmless, strings.ToLower(h.value)) {
@@ -194,7 +208,7 @@ func (d *draft) read(h hit) (string, error) {
 
 // ignored warns that the annotation that is being read has no effect.
 func (d *draft) ignored(why string) {
-	d.warn(ReasonIgnored, "annotation %s %q has no effect: %s", d.at.key, d.at.value, why)
+	d.warn(ReasonIgnored, "%s has no effect: %s", d.at, why)
 }
 
 func (d *draft) warn(reason, format string, args ...any) {

@@ -27,7 +27,7 @@ func alibabaAddressRows() []Annotation {
 			Does: "As `id`. An address is as good as its name.",
 		},
 		{
-			Aliases: alibaba("vswitch-id"), Level: OfAddress, Verdict: Works, parse: parseSubnet, sets: "vswitch-id",
+			Aliases: alibaba("vswitch-id"), Level: OfAddress, Verdict: Works, parse: parseSubnet, sets: "address-pool",
 			Expected: "the name of an AddressPool", Default: "none",
 			Does: "As `address-pool`, but a Service that has an address cannot be moved.",
 		},

@@ -21,6 +21,8 @@ type Settings struct {
 	IPv6Pools []string
 	// PoolFixed says that a Service with an address never moves to another pool: naming one then is an error.
 	PoolFixed bool
+	// AddressFixed says that Addresses stand for a reservation, and that a Service with an address never moves to another.
+	AddressFixed bool
 	// Families are the IP families to have addresses of; empty means those of the spec.
 	Families []ipam.Family
 	// Addresses are wanted addresses, at most one per family.
@@ -50,7 +52,7 @@ type Settings struct {
 	// DrainTimeout is how long a draining node goes on announcing as a last resort; nil for the default.
 	DrainTimeout *time.Duration
 
-	keys map[string]string // the key that set each setting
+	made map[string]hit // the annotation that made each setting
 }
 
 // ErrInvalid is what every error of Parse wraps.
@@ -91,8 +93,8 @@ func (s *Settings) AddressOf(family ipam.Family) (netip.Addr, bool) {
 // KeyOf returns the key of the annotation that made a setting, which is named by its own annotation without prefix; that
 // annotation's key where none did.
 func (s *Settings) KeyOf(setting string) string {
-	if key, ok := s.keys[setting]; ok {
-		return key
+	if by, ok := s.made[setting]; ok {
+		return by.key
 	}
 	return Prefix + setting
 }

@@ -183,16 +183,23 @@ func zone(to func(d *draft) *string) parser {
 
 // finishZones makes one order of the zones, and a node selector of those outside of which nothing is announced.
 func (d *draft) finishZones() {
+	var elsewhere []string
 	for _, name := range []string{d.firstZone, d.secondZone} {
-		if name != "" && !d.set("zones") && !slices.Contains(d.Address.Zones, name) {
-			d.Address.Zones = append(d.Address.Zones, name)
+		if name != "" && !slices.Contains(elsewhere, name) {
+			elsewhere = append(elsewhere, name)
 		}
+	}
+	if zones := d.Address.Zones; !d.set("zones") {
+		d.Address.Zones = elsewhere
+	} else if len(elsewhere) > len(zones) || !slices.Equal(elsewhere, zones[:len(elsewhere)]) {
+		d.yields("master-zoneid", "zones")
+		d.yields("slave-zoneid", "zones")
 	}
 	if len(d.onlyZones) == 0 {
 		return
 	}
 	if !d.set("nodes") {
-		d.keys["nodes"] = d.KeyOf("zone-maps") // who reads that no node is selected looks for it there
+		d.made["nodes"] = d.made["zone-maps"] // who reads that no node is selected looks for it there
 	}
 	within := corev1.LabelTopologyZone + " in (" + strings.Join(d.onlyZones, ",") + ")"
 	if d.Address.Nodes != "" {
