@@ -144,7 +144,7 @@ func both(a, b *metav1.LabelSelector) *metav1.LabelSelector {
 
 // of returns the rules for one address.
 func (rules NodeRules) of(want settings.AddressSettings) NodeRules {
-	rules.LeaveOnCordon = rules.LeaveOnCordon || want.LeaveOnCordon
+	rules.LeaveOnCordon = ptr.Deref(want.LeaveOnCordon, rules.LeaveOnCordon)
 	return rules
 }
 

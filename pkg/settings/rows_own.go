@@ -114,7 +114,7 @@ func announceRows() []Annotation {
 			Does: "Nodes of these zones are preferred, in this order: on layer 2 by whom the address goes to when it has no owner or leaves it, and in BGP by local preference (10 less) and a path that is longer by one for each step.",
 		},
 		{
-			Name: "leave-on-cordon", Level: OfAddress, Verdict: Works, parse: flag(func(d *draft) *bool { return &d.Address.LeaveOnCordon }),
+			Name: "leave-on-cordon", Level: OfAddress, Verdict: Works, parse: optionalFlag(func(d *draft) **bool { return &d.Address.LeaveOnCordon }),
 			Aliases:  alibaba("remove-unscheduled-backend"),
 			Expected: "on or off", Default: "`nodes.leaveOnCordon` in the cloud config",
 			Does: "A cordoned node gives the address away, as a drained node does.",

@@ -81,7 +81,7 @@ func ownValues() map[string]values {
 		"delete-protection":    flag(), "preserve-on-delete": flag(), "leave-on-cordon": flag(), "health-check": flag(),
 		"announce":                         {split("l2|BGP|both"), split("arp|ospf")},
 		"interfaces":                       {split("eth0|eth*,bond1"), split("[|eth0,eth0|a,,b")},
-		"nodes":                            {split("edge=true|zone in (a,b),!old|rack"), split("=|a=b=c|zone in a")},
+		"nodes":                            {split("edge=true|zone in (a,b),!old|rack|rack=1,rack=1,!old"), split("=|a=b=c|zone in a|rack=1,rack=2|rack=1,edge,rack==2")},
 		"zones":                            {split("a|a,b,c"), split("a,a|a,b,c,d|a b")},
 		"bgp-peers":                        {split("tor-a|tor-a,tor-b"), split("Tor|a,a|a,,b")},
 		"bgp-communities":                  {split("64512:100|64512:1:2,no-export"), split("64512|65536:1|1:2:3:4|no-such|64512:1,64512:1")},

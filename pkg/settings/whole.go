@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -37,8 +38,8 @@ type AddressSettings struct {
 	Nodes string
 	// Zones are preferred for announcing, in this order.
 	Zones []string
-	// LeaveOnCordon has cordoned nodes stop announcing.
-	LeaveOnCordon bool
+	// LeaveOnCordon has cordoned nodes stop announcing; nil for what holds for all Services.
+	LeaveOnCordon *bool
 	Announce      Announce
 	// Interfaces replaces the pool's, for layer 2.
 	Interfaces []string
@@ -67,8 +68,8 @@ func (a *AddressSettings) Encode() map[string]string {
 			texts[name] = strconv.Itoa(int(n))
 		}
 	}
-	if a.LeaveOnCordon {
-		texts["leave-on-cordon"] = "on"
+	if a.LeaveOnCordon != nil {
+		texts["leave-on-cordon"] = onOff(*a.LeaveOnCordon)
 	}
 	maps.DeleteFunc(texts, func(_, text string) bool { return text == "" })
 	if len(texts) == 0 {
@@ -119,8 +120,28 @@ func parseNodes(d *draft, value string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("expected a label selector such as edge=true,zone in (a,b): %w", err)
 	}
+	if err := contradiction(selector); err != nil {
+		return "", err
+	}
 	d.Address.Nodes = selector.String()
 	return d.Address.Nodes, nil
+}
+
+// contradiction returns an error where a selector wants two values of one label: the API's selectors hold one of them.
+func contradiction(selector labels.Selector) error {
+	requirements, _ := selector.Requirements()
+	want := map[string]string{}
+	for _, one := range requirements {
+		if operator := one.Operator(); operator != selection.Equals && operator != selection.DoubleEquals {
+			continue
+		}
+		value, _ := one.Values().PopAny()
+		if other, ok := want[one.Key()]; ok && other != value {
+			return fmt.Errorf("no node has %[1]s=%[2]s and %[1]s=%[3]s: expected one value of each label, or %[1]s in (%[2]s,%[3]s)", one.Key(), other, value)
+		}
+		want[one.Key()] = value
+	}
+	return nil
 }
 
 // parseEqualities reads k=v,k2=v2, all of which a node must have.
