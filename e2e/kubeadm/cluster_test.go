@@ -296,7 +296,7 @@ func (s *scenario) reboot(t *testing.T) {
 	defer cancel()
 	s.probing(t, "drain and reboot", func() {
 		s.run(t, blocks[0])
-		s.awaitOwner(t, "not n1", func(owner string) bool { return owner != "" && owner != "n1" })
+		s.checkEmpty(ctx, t, "n1")
 		if err := s.PowerOff(ctx, "n1"); err != nil {
 			t.Fatal(err)
 		}
@@ -343,27 +343,42 @@ func (s *scenario) awaitOwner(t *testing.T, what string, f func(node string) boo
 	})
 }
 
-// remove cuts n1 off and switches n2 off for good. Only the Node that was said to be gone may go.
+// checkEmpty checks that a node has handed over all its addresses, so that it may be switched off.
+func (s *scenario) checkEmpty(ctx context.Context, t *testing.T, node string) {
+	t.Helper()
+	owned, err := s.Kubectl(ctx, "get", "announcer", node, "-o", "jsonpath={.status.owned}")
+	if err != nil || owned != "0" {
+		t.Errorf("node %s is about to be switched off and announces %q addresses, %v", node, owned, err)
+	}
+}
+
+// remove takes n2, which has the address, out for good, and cuts n1 off. Only the Node that was said to be gone may go.
 func (s *scenario) remove(t *testing.T) {
 	blocks := s.take(t, "kubeadm", "A node is gone for good")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	notReady := func(node *corev1.Node) bool { return !ready(node) }
-	for _, block := range blocks {
-		s.run(t, block)
-	}
-	if node := s.node(t, "n2"); !ready(node) {
-		t.Fatalf("node n2 is not ready before it is switched off: %v", node.Status.Conditions)
-	}
+	client, gone := s.Client(), s.node(t, "n2")
+	s.awaitOwner(t, "n2", func(owner string) bool { return owner == "n2" })
+	s.probing(t, "the removal of a node", func() {
+		for _, block := range blocks {
+			s.run(t, block)
+		}
+		if node := s.node(t, "n2"); !ready(node) {
+			t.Fatalf("node n2 is not ready before it is switched off: %v", node.Status.Conditions)
+		}
+		s.checkEmpty(ctx, t, "n2")
+		if err := s.PowerOff(ctx, "n2"); err != nil {
+			t.Fatal(err)
+		}
+		// Taken back, the word keeps the Node until n1 is cut off too.
+		s.mustRun(ctx, t, "kubectl annotate node n2 fairlead.dev/decommissioned-")
+		s.awaitNode(t, "n2", "not ready", notReady)
+	})
 	if err := s.CutLink("n1"); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitNode(t, "n1", "not ready", notReady)
-	gone := s.node(t, "n2")
-	if err := s.PowerOff(ctx, "n2"); err != nil {
-		t.Fatal(err)
-	}
-	client := s.Client()
+	s.mustRun(ctx, t, "kubectl annotate node n2 fairlead.dev/decommissioned=true")
 	await(t, "Node n2 to be deleted", func(ctx context.Context) (bool, string, error) {
 		_, err := client.CoreV1().Nodes().Get(ctx, "n2", metav1.GetOptions{})
 		return apierrors.IsNotFound(err), fmt.Sprint(err), nil

@@ -211,6 +211,8 @@ func ready(node *corev1.Node) bool {
 	})
 }
 
+func notReady(node *corev1.Node) bool { return !ready(node) }
+
 // internal returns the internal addresses of a node.
 func internal(node *corev1.Node) []string {
 	var found []string
