@@ -36,7 +36,7 @@ func TestWhatTheStockControllerMissesHeals(t *testing.T) {
 
 	waiting := s.service("a", ofClass(v1alpha1.LoadBalancerClass))
 	s.awaitWarning("a", "no pool offers IPv4")
-	s.pool("p", []string{span(s.v4(10), s.v4(20))})
+	s.pool("p", []string{s.v4(10).String()})
 	s.awaitAddresses("a", s.v4(10))
 	now, err := s.get(t.Context(), "a")
 	if err != nil {
@@ -58,21 +58,26 @@ func TestWhatTheStockControllerMissesHeals(t *testing.T) {
 		return err == nil && helpers.HasLBFinalizer(service), fmt.Sprint(err), nil
 	})
 
+	// A VirtualIP that somebody deletes comes back, and nobody who waits gets its address.
+	s.service("b", ofClass(v1alpha1.LoadBalancerClass))
+	s.awaitWarning("b", "full, 1 of 1")
 	had := s.wantVIP(s.v4(10))
 	if err := c.fairlead.FairleadV1alpha1().VirtualIPs().Delete(t.Context(), had.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	lab.Await(t.Context(), t, "another VirtualIP "+had.Name, func(ctx context.Context) (bool, string, error) {
 		vip, err := s.vip(ctx, s.v4(10))
-		return err == nil && vip.UID != had.UID, fmt.Sprint(err), nil
+		return err == nil && vip.UID != had.UID && vip.Spec.Services[0].Name == "a", fmt.Sprint(vip, err), nil
 	})
+	s.wantAddresses("a", s.v4(10))
+	s.wantAddresses("b")
 
 	// A Service that goes without anybody's leave.
 	if err := s.Client().CoreV1().Services(s.namespace).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.patch("a", `{"metadata":{"finalizers":null}}`)
-	s.awaitNoVIP(s.v4(10))
+	s.awaitAddresses("b", s.v4(10))
 
 	if strings.Contains(manager.Log(), "Starting service controller") {
 		t.Error("the stock service controller was running")

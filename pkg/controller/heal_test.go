@@ -5,23 +5,28 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	fairleadfake "github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // world is a Controller that runs, on an API server of objects in memory. It lives in a synctest bubble.
@@ -77,21 +82,29 @@ func newWorld(t *testing.T, addresses string) *world {
 	return w
 }
 
-// create makes a Service of our class with one TCP port.
-func (w *world) create(name string, port int32) *corev1.Service {
+// create makes a Service of our class with one TCP port. annotations are keys and values in turn.
+func (w *world) create(name string, port int32, annotations ...string) {
 	w.Helper()
-	service, err := w.kube.CoreV1().Services("ns").Create(w.Context(), &corev1.Service{
+	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, UID: types.UID("uid-" + name)},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeLoadBalancer, LoadBalancerClass: new(v1alpha1.LoadBalancerClass),
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, Ports: []corev1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: port}},
 		},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	}
+	for i := 0; i < len(annotations); i += 2 {
+		metav1.SetMetaDataAnnotation(&service.ObjectMeta, annotations[i], annotations[i+1])
+	}
+	if _, err := w.kube.CoreV1().Services("ns").Create(w.Context(), service, metav1.CreateOptions{}); err != nil {
 		w.Fatal(err)
 	}
 	synctest.Wait()
-	return service
+}
+
+// look has the Controller look at a Service.
+func (w *world) look(name string) {
+	w.add(serviceKind, loadbalancer.Key("ns", name))
+	synctest.Wait()
 }
 
 // deleteByHand deletes a VirtualIP as a user would, and waits until nothing more happens at this time.
@@ -103,16 +116,21 @@ func (w *world) deleteByHand(name string) {
 	synctest.Wait()
 }
 
-// wantHolder checks that a VirtualIP is there, with a claim of the Service alone.
-func (w *world) wantHolder(address, service string) {
+// wantHolders checks which Services have claims on a VirtualIP, the oldest first.
+func (w *world) wantHolders(address string, want ...string) {
 	w.Helper()
 	vip, err := w.objects.FairleadV1alpha1().VirtualIPs().Get(w.Context(), address, metav1.GetOptions{})
-	if err != nil {
-		w.Error(err)
-		return
+	if apierrors.IsNotFound(err) {
+		vip = &v1alpha1.VirtualIP{}
+	} else if err != nil {
+		w.Fatal(err)
 	}
-	if len(vip.Spec.Services) != 1 || vip.Spec.Services[0].Name != service {
-		w.Errorf("VirtualIP %s has claims %+v, want one of %s", address, vip.Spec.Services, service)
+	var got []string
+	for _, claim := range vip.Spec.Services {
+		got = append(got, claim.Name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		w.Errorf("claims on VirtualIP %s (-want +got):\n%s", address, diff)
 	}
 }
 
@@ -123,15 +141,48 @@ func TestVirtualIPDeletedByHandComesBackHoweverLateItIsKnown(t *testing.T) {
 		w := newWorld(t, "10.0.0.1-10.0.0.9")
 		w.create("a", 80)
 		w.create("b", 80)
-		w.wantHolder("10.0.0.1", "a")
-		w.wantHolder("10.0.0.2", "b")
+		w.wantHolders("10.0.0.1", "a")
+		w.wantHolders("10.0.0.2", "b")
 		busy := make(chan struct{})
 		w.config.Balancers.NotifyRoom(func() { <-busy })
 		w.deleteByHand("10.0.0.1")
 		w.deleteByHand("10.0.0.2")
 		close(busy)
 		synctest.Wait()
-		w.wantHolder("10.0.0.1", "a")
-		w.wantHolder("10.0.0.2", "b")
+		w.wantHolders("10.0.0.1", "a")
+		w.wantHolders("10.0.0.2", "b")
 	})
+}
+
+// TestVirtualIPDeletedByHandStaysItsServices lets everybody who waits be quicker than the Services whose address it is.
+func TestVirtualIPDeletedByHandStaysItsServices(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		key    string
+		owners []string
+	}{
+		{"one", "", []string{"a"}},
+		{"two that share it", "dns", []string{"a", "b"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "10.0.0.1")
+				for i, owner := range test.owners {
+					w.create(owner, int32(80+i), settings.SharingKeyKey, test.key)
+				}
+				w.create("waiting", 80)
+				w.wantHolders("10.0.0.1", test.owners...)
+
+				w.config.Balancers.FollowVirtualIPs(cache.ResourceEventHandlerFuncs{}) // nobody wakes the owners
+				w.deleteByHand("10.0.0.1")
+				w.look("waiting")
+				w.wantHolders("10.0.0.1")
+				slices.Reverse(test.owners)
+				for _, owner := range test.owners {
+					w.look(owner)
+				}
+				w.wantHolders("10.0.0.1", test.owners...)
+			})
+		})
+	}
 }

@@ -9,12 +9,18 @@ import (
 	"time"
 )
 
-// hold keeps an address from being handed out until a time, or without an end where that is zero: for its last owner
-// (key), or for nobody because another station uses it (key is "").
+// hold keeps an address from being handed out until a time, or without an end where that is zero: for its last owners
+// (keys), or for nobody because another station uses it (no keys).
 type hold struct {
-	key   string
+	keys  []string
 	until time.Time
 }
+
+// isFor reports whether the address is kept for the owner.
+func (h hold) isFor(key string) bool { return slices.Contains(h.keys, key) }
+
+// isQuarantine reports whether the address is kept from everybody.
+func (h hold) isQuarantine() bool { return len(h.keys) == 0 }
 
 // holds is the reserved and the quarantined addresses. One address has at most
 // one hold.
@@ -32,9 +38,9 @@ func newHolds() holds {
 func (h *holds) set(addr netip.Addr, to hold) {
 	h.drop(addr)
 	h.byAddr[addr] = to
-	if to.key != "" {
-		i, _ := slices.BinarySearchFunc(h.byKey[to.key], addr, netip.Addr.Compare)
-		h.byKey[to.key] = slices.Insert(h.byKey[to.key], i, addr)
+	for _, key := range to.keys {
+		i, _ := slices.BinarySearchFunc(h.byKey[key], addr, netip.Addr.Compare)
+		h.byKey[key] = slices.Insert(h.byKey[key], i, addr)
 	}
 	if !to.until.IsZero() {
 		heap.Push(&h.due, dueItem{addr: addr, until: to.until})
@@ -49,15 +55,14 @@ func (h *holds) drop(addr netip.Addr) {
 		return
 	}
 	delete(h.byAddr, addr)
-	if old.key == "" {
-		return
-	}
-	kept := h.byKey[old.key]
-	if i, found := slices.BinarySearchFunc(kept, addr, netip.Addr.Compare); found {
-		kept = slices.Delete(kept, i, i+1)
-	}
-	if h.byKey[old.key] = kept; len(kept) == 0 {
-		delete(h.byKey, old.key)
+	for _, key := range old.keys {
+		kept := h.byKey[key]
+		if i, found := slices.BinarySearchFunc(kept, addr, netip.Addr.Compare); found {
+			kept = slices.Delete(kept, i, i+1)
+		}
+		if h.byKey[key] = kept; len(kept) == 0 {
+			delete(h.byKey, key)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ package ipam
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -26,7 +28,7 @@ type Holder struct {
 type TakenError struct {
 	Address netip.Addr
 	Holder  Holder    // who has it; zero where it is kept
-	KeptFor string    // the owner it is reserved for, "" if it is quarantined
+	KeptFor string    // the owners it is reserved for, ", " between them, "" if it is quarantined
 	Until   time.Time // end of the reservation or quarantine; zero if assigned, or kept without an end
 }
 
@@ -129,8 +131,8 @@ func (x *Index) available(addr netip.Addr, key string) error {
 		}
 		return nil
 	}
-	if h, ok := x.holds.byAddr[addr]; ok && (h.key == "" || h.key != key) {
-		return &TakenError{Address: addr, KeptFor: h.key, Until: h.until}
+	if h, ok := x.holds.byAddr[addr]; ok && !h.isFor(key) {
+		return &TakenError{Address: addr, KeptFor: strings.Join(h.keys, ", "), Until: h.until}
 	}
 	return nil
 }
@@ -148,7 +150,7 @@ func (x *Index) Put(addr netip.Addr, holder Holder) {
 		x.accounts[at].count++
 		x.held[addr] = holding{key: holder.Key, account: x.accounts[at]}
 		x.noteStrayed(addr, holder.Pool)
-		if x.holds.byAddr[addr].key != "" {
+		if !x.holds.byAddr[addr].isQuarantine() {
 			x.holds.drop(addr)
 		}
 	})
@@ -164,24 +166,41 @@ func (x *Index) Release(addr netip.Addr) (Holder, bool) {
 	return holder, ok
 }
 
-// Reserve keeps addr for key until then: nobody else gets it, and key gets it
-// before any other. The zero time means until Unreserve. It follows Release. An
-// assigned or quarantined address is left alone, and reported by false.
-func (x *Index) Reserve(addr netip.Addr, key string, until time.Time) bool {
-	if _, ok := x.held[addr]; ok || key == "" {
+// Reserve keeps addr for the owners until then: nobody else gets it, and each of
+// them gets it before any other. The zero time means until Unreserve. It follows
+// Release, and ends a reservation for others. An assigned or quarantined address
+// is left alone, and reported by false.
+func (x *Index) Reserve(addr netip.Addr, until time.Time, keys ...string) bool {
+	if _, ok := x.held[addr]; ok || len(keys) == 0 {
 		return false
 	}
-	if h, ok := x.holds.byAddr[addr]; ok && h.key == "" {
+	if h, ok := x.holds.byAddr[addr]; ok && h.isQuarantine() {
 		return false
 	}
-	x.change(addr, func() { x.holds.set(addr, hold{key: key, until: until}) })
+	x.change(addr, func() { x.holds.set(addr, hold{keys: keys, until: until}) })
 	return true
 }
 
 // Unreserve ends a reservation of addr. A quarantine stays.
 func (x *Index) Unreserve(addr netip.Addr) {
-	if h, ok := x.holds.byAddr[addr]; ok && h.key != "" {
+	if h, ok := x.holds.byAddr[addr]; ok && !h.isQuarantine() {
 		x.change(addr, func() { x.holds.drop(addr) })
+	}
+}
+
+// Forgo takes an owner off the reservations that have an end. One that is for
+// nobody else ends at the time at the latest.
+func (x *Index) Forgo(key string, latest time.Time) {
+	for _, addr := range slices.Clone(x.holds.byKey[key]) {
+		h := x.holds.byAddr[addr]
+		switch {
+		case h.until.IsZero():
+		case len(h.keys) > 1:
+			others := slices.DeleteFunc(slices.Clone(h.keys), func(k string) bool { return k == key })
+			x.holds.set(addr, hold{keys: others, until: h.until})
+		case h.until.After(latest):
+			x.holds.set(addr, hold{keys: h.keys, until: latest})
+		}
 	}
 }
 
@@ -189,7 +208,7 @@ func (x *Index) Unreserve(addr netip.Addr) {
 // the cluster uses it. An assigned address stays assigned, and is quarantined
 // from its release on. A reservation ends; a longer quarantine stays.
 func (x *Index) Quarantine(addr netip.Addr, until time.Time) {
-	if h, ok := x.holds.byAddr[addr]; ok && h.key == "" && h.until.After(until) {
+	if h, ok := x.holds.byAddr[addr]; ok && h.isQuarantine() && h.until.After(until) {
 		return
 	}
 	x.change(addr, func() { x.holds.set(addr, hold{until: until}) })
@@ -277,7 +296,7 @@ func (x *Index) state(addr netip.Addr) state {
 	}
 	if h, ok := x.holds.byAddr[addr]; !ok {
 		return free
-	} else if h.key == "" {
+	} else if h.isQuarantine() {
 		return quarantined
 	}
 	return reserved

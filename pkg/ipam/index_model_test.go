@@ -20,7 +20,7 @@ type model struct {
 	pools   []ipam.PoolSpec // oldest first
 	nodes   []ipam.Node
 	holders map[netip.Addr]ipam.Holder
-	kept    map[netip.Addr]string // "" is a quarantine
+	kept    map[netip.Addr][]string // nobody is a quarantine
 	until   map[netip.Addr]time.Time
 }
 
@@ -55,11 +55,11 @@ func (m *model) free(addr netip.Addr, key string) int {
 	if _, ok := m.holders[addr]; ok {
 		return 0
 	}
-	forKey, ok := m.kept[addr]
+	keys, ok := m.kept[addr]
 	switch {
 	case !ok:
 		return 1
-	case forKey != "" && forKey == key:
+	case slices.Contains(keys, key):
 		return 2
 	}
 	return 0
@@ -120,7 +120,7 @@ func TestIndexAgainstModel(t *testing.T) {
 		m := &machine{
 			model: &model{
 				all: all, holders: map[netip.Addr]ipam.Holder{},
-				kept: map[netip.Addr]string{}, until: map[netip.Addr]time.Time{},
+				kept: map[netip.Addr][]string{}, until: map[netip.Addr]time.Time{},
 			},
 			x:   ipam.NewIndex(),
 			now: time.Unix(1000, 0),
@@ -189,7 +189,7 @@ func (m *machine) take(t *rapid.T) {
 	}
 	if want {
 		m.holders[addr] = h
-		if m.kept[addr] != "" { // a quarantine stays for the time after the release
+		if len(m.kept[addr]) > 0 { // a quarantine stays for the time after the release
 			m.drop(addr)
 		}
 	}
@@ -204,21 +204,22 @@ func (m *machine) release(t *rapid.T) {
 }
 
 func (m *machine) reserve(t *rapid.T) {
-	addr, key, until := m.drawAddress(t), drawKey(t), m.drawLater(t)
+	addr, until := m.drawAddress(t), m.drawLater(t)
+	keys := rapid.SliceOfNDistinct(rapid.Custom(drawKey), 1, 2, rapid.ID[string]).Draw(t, "keys")
 	_, isHeld := m.holders[addr]
-	if forKey, ok := m.kept[addr]; m.x.Reserve(addr, key, until) {
-		if isHeld || ok && forKey == "" {
+	if kept, ok := m.kept[addr]; m.x.Reserve(addr, until, keys...) {
+		if isHeld || ok && len(kept) == 0 {
 			t.Fatalf("reserved %s, which is held or quarantined", addr)
 		}
-		m.kept[addr], m.until[addr] = key, until
+		m.kept[addr], m.until[addr] = keys, until
 	}
 }
 
 func (m *machine) quarantine(t *rapid.T) {
 	addr, until := m.drawAddress(t), m.drawLater(t)
 	m.x.Quarantine(addr, until)
-	if forKey, ok := m.kept[addr]; !ok || forKey != "" || m.until[addr].Before(until) {
-		m.kept[addr], m.until[addr] = "", until
+	if keys, ok := m.kept[addr]; !ok || len(keys) > 0 || m.until[addr].Before(until) {
+		m.kept[addr], m.until[addr] = nil, until
 	}
 }
 
@@ -247,9 +248,9 @@ func (m *model) compare(t *rapid.T, x *ipam.Index) {
 		u := want[at]
 		capacity[at]++
 		holder, isHeld := m.holders[addr]
-		if forKey, isKept := m.kept[addr]; isHeld {
+		if keys, isKept := m.kept[addr]; isHeld {
 			u.Assigned++
-		} else if isKept && forKey == "" {
+		} else if isKept && len(keys) == 0 {
 			u.Quarantined++
 		} else if isKept {
 			u.Reserved++

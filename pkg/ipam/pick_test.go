@@ -4,6 +4,7 @@ package ipam_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -181,16 +182,18 @@ func TestReleasedAddressWaitsForItsService(t *testing.T) {
 	addr, until := ip("10.0.0.11"), now.Add(time.Minute)
 	x.Put(addr, ipam.Holder{Key: "x/web", Namespace: "x", Pool: "office"})
 	x.Release(addr)
-	x.Reserve(addr, "x/web", until)
+	x.Reserve(addr, until, "x/web", "x/api")
 
 	// Pool big is preferred, but the Service gets its own address back.
-	req := ipam.Request{Key: "x/web", Namespace: "x", Family: ipam.IPv4}
-	if got, err := x.Pick(req, now); err != nil || got.Address != addr {
-		t.Errorf("the same Service: got %v, %v, want %s", got, err, addr)
+	for _, key := range []string{"x/web", "x/api"} {
+		req := ipam.Request{Key: key, Namespace: "x", Family: ipam.IPv4}
+		if got, err := x.Pick(req, now); err != nil || got.Address != addr {
+			t.Errorf("%s, which had it: got %v, %v, want %s", key, got, err, addr)
+		}
 	}
 	other := ipam.Request{Key: "x/other", Namespace: "x", Address: addr}
 	var taken *ipam.TakenError
-	if _, err := x.Pick(other, until.Add(-1)); !errors.As(err, &taken) || taken.KeptFor != "x/web" {
+	if _, err := x.Pick(other, until.Add(-1)); !errors.As(err, &taken) || taken.KeptFor != "x/web, x/api" {
 		t.Errorf("another Service before the end: got %v", err)
 	}
 	if next := x.Expire(now); !next.Equal(until) {
@@ -198,6 +201,37 @@ func TestReleasedAddressWaitsForItsService(t *testing.T) {
 	}
 	if got, err := x.Pick(other, until); err != nil || got.Address != addr {
 		t.Errorf("another Service at the end: got %v, %v", got, err)
+	}
+}
+
+func TestOwnersForgoWhatIsKeptForThem(t *testing.T) {
+	x, now := ipam.NewIndex(), time.Unix(1000, 0)
+	x.SetPools(site(t), nil)
+	soon, later := now.Add(time.Second), now.Add(time.Minute)
+	for _, test := range []struct {
+		name string
+		addr string
+		end  time.Time
+		keys []string
+		kept map[time.Time]string // for whom, at each time
+	}{
+		{"one owner", "10.0.0.11", later, []string{"x/a"}, map[time.Time]string{now: "x/a", soon: ""}},
+		{"one owner, sooner", "10.0.0.12", now.Add(1), []string{"x/a"}, map[time.Time]string{now: "x/a", now.Add(1): ""}},
+		{"two owners", "10.0.0.13", later, []string{"x/a", "x/b"}, map[time.Time]string{now: "x/b", soon: "x/b", later: ""}},
+		{"another owner", "10.0.0.14", later, []string{"x/c"}, map[time.Time]string{now: "x/c", soon: "x/c", later: ""}},
+		{"without an end", "10.0.0.15", time.Time{}, []string{"x/a"}, map[time.Time]string{now: "x/a", later: "x/a"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			x.Reserve(ip(test.addr), test.end, test.keys...)
+			x.Forgo("x/a", soon)
+			for _, at := range slices.SortedFunc(maps.Keys(test.kept), time.Time.Compare) {
+				_, err := x.Pick(ipam.Request{Key: "x/other", Namespace: "x", Address: ip(test.addr)}, at)
+				var taken *ipam.TakenError
+				if errors.As(err, &taken) != (test.kept[at] != "") || taken != nil && taken.KeptFor != test.kept[at] {
+					t.Errorf("at %s: got %v, want it kept for %q", at, err, test.kept[at])
+				}
+			}
+		})
 	}
 }
 

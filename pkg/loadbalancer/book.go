@@ -66,15 +66,15 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
 		b.index.Release(addr)
 		// Without an end: the address is nobody else's until the object is gone, however late that is.
-		b.index.Reserve(addr, Key(reserved.Namespace, reserved.Name), time.Time{})
+		b.index.Reserve(addr, time.Time{}, Key(reserved.Namespace, reserved.Name))
 		return room
 	}
 	b.index.Put(addr, holder(vip))
 	return room
 }
 
-// forget records that a VirtualIP is gone.
-func (b *book) forget(vip *v1alpha1.VirtualIP) {
+// forget records that a VirtualIP is gone, and keeps its address for the Services of these keys.
+func (b *book) forget(vip *v1alpha1.VirtualIP, until time.Time, keys ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	known := b.vips[vip.Name]
@@ -86,6 +86,7 @@ func (b *book) forget(vip *v1alpha1.VirtualIP) {
 	if addr, ok := address(vip); ok {
 		b.index.Release(addr)
 		b.index.Unreserve(addr)
+		b.index.Reserve(addr, until, keys...)
 	}
 }
 
@@ -232,11 +233,18 @@ func (b *book) revise(place func(load placement.Load) []string) []string {
 	return place(b.load)
 }
 
-// reserve keeps an address for a Service.
-func (b *book) reserve(addr netip.Addr, key string, until time.Time) {
+// reserve keeps an address for Services.
+func (b *book) reserve(addr netip.Addr, until time.Time, keys ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.index.Reserve(addr, key, until)
+	b.index.Reserve(addr, until, keys...)
+}
+
+// forgo keeps no address without a VirtualIP for a Service any longer than that.
+func (b *book) forgo(key string, latest time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.index.Forgo(key, latest)
 }
 
 // quarantine keeps an address from everybody: a station outside the cluster uses it.

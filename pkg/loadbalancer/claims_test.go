@@ -142,11 +142,11 @@ func TestBookKeepsTheNewestVersion(t *testing.T) {
 	if a, c := b.claimedBy("ns/a"), b.claimedBy("ns/c"); len(a) != 0 || len(c) != 1 {
 		t.Errorf("claims of a: %v, of c: %v", a, c)
 	}
-	b.forget(claimed("10.0.0.1", func(vip *v1alpha1.VirtualIP) { vip.UID = "2" }))
+	b.forget(claimed("10.0.0.1", func(vip *v1alpha1.VirtualIP) { vip.UID = "2" }), time.Time{})
 	if b.get("10.0.0.1") == nil {
 		t.Error("the end of another object of the same name was taken for this one's")
 	}
-	b.forget(claimed("10.0.0.1"))
+	b.forget(claimed("10.0.0.1"), time.Time{})
 	if b.get("10.0.0.1") != nil || len(b.claimedBy("ns/c")) != 0 {
 		t.Error("it is not forgotten")
 	}
@@ -176,7 +176,7 @@ func TestBookTellsReservationsFromClaims(t *testing.T) {
 	if claim("ns/b") == nil {
 		t.Error("ns/b got the address that is kept for ns/a")
 	}
-	b.forget(b.get("10.0.0.1"))
+	b.forget(b.get("10.0.0.1"), time.Time{})
 	if err := claim("ns/b"); err != nil {
 		t.Errorf("after the end of the object: %v", err)
 	}

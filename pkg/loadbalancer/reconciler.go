@@ -31,7 +31,8 @@ import (
 // a status takes that is under way (see Confirm).
 const surplusFor = 10 * time.Second
 
-// restoreFor is how long, after a start, an address in a Service's status whose VirtualIP is missing is kept for it.
+// restoreFor is how long an address in the status of Services whose VirtualIP is missing is kept for them, from a start or
+// from the deletion by hand on.
 const restoreFor = 10 * time.Minute
 
 // lockStripes is over how many locks the Services are spread: so many that two Services which are synced at the same time
@@ -104,13 +105,17 @@ func (r *Reconciler) restoreClaims() {
 	if err != nil {
 		return // a lister of a cache does not fail
 	}
-	until := time.Now().Add(restoreFor)
+	shownBy := map[netip.Addr][]string{}
 	for _, service := range services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
 			if addr, err := netip.ParseAddr(ingress.IP); err == nil && (service.Spec.LoadBalancerClass == nil || *service.Spec.LoadBalancerClass == v1alpha1.LoadBalancerClass) {
-				r.book.reserve(addr, Key(service.Namespace, service.Name), until)
+				shownBy[addr] = append(shownBy[addr], Key(service.Namespace, service.Name))
 			}
 		}
+	}
+	until := time.Now().Add(restoreFor)
+	for addr, keys := range shownBy {
+		r.book.reserve(addr, until, keys...)
 	}
 }
 
@@ -214,6 +219,7 @@ func (r *Reconciler) Release(ctx context.Context, namespace, name string, uid ty
 		keep := keeping{time: r.releaseDelay(vip.Spec.Pool), forever: vip.Spec.Services[findClaim(vip, key)].PreserveOnDelete}
 		errs = append(errs, r.leave(ctx, vip, key, uid, keep))
 	}
+	r.book.forgo(key, time.Now().Add(surplusFor))
 	return errors.Join(errs...)
 }
 

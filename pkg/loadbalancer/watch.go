@@ -4,6 +4,7 @@ package loadbalancer
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -80,9 +81,17 @@ func (r *Reconciler) observe(vip *v1alpha1.VirtualIP) {
 	}
 }
 
-// forget records that a VirtualIP is gone.
+// forget records that a VirtualIP is gone. One with claims was deleted by hand, and its address is in the status of its
+// Services: it stays theirs, so that whoever waits for an address is not quicker than they are.
 func (r *Reconciler) forget(vip *v1alpha1.VirtualIP) {
-	r.book.forget(vip)
+	var keys []string
+	for _, claim := range vip.Spec.Services {
+		service, err := r.config.Services.Lister().Services(claim.Namespace).Get(claim.Name)
+		if err == nil && service.UID == claim.UID {
+			keys = append(keys, Key(claim.Namespace, claim.Name))
+		}
+	}
+	r.book.forget(vip, time.Now().Add(restoreFor), keys...)
 	r.signalRoom()
 }
 
