@@ -128,7 +128,7 @@ func (r *Reconciler) obtainReservation(ctx context.Context, service *corev1.Serv
 // joinSharing joins an address that is shared under the Service's key. Nil without an error means that there is none yet.
 func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family) (*v1alpha1.VirtualIP, error) {
 	shared := r.book.find(func(vip *v1alpha1.VirtualIP) bool {
-		return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey && r.sharesWith(vip, service.Namespace) &&
+		return r.sharable(vip, service.Namespace, want.SharingKey) &&
 			(len(want.PoolsOf(family)) == 0 || slices.Contains(want.PoolsOf(family), vip.Spec.Pool))
 	})
 	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool { return r.estranged(vip, service) != nil })
@@ -143,8 +143,15 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 	return nil, refused
 }
 
-// sharesWith tells whether Services of a namespace may share the address.
-func (r *Reconciler) sharesWith(vip *v1alpha1.VirtualIP, namespace string) bool {
+// sharable tells whether Services of a namespace may share the address under a key: with those on it, or with the one that
+// left it last, for which it is kept.
+func (r *Reconciler) sharable(vip *v1alpha1.VirtualIP, namespace, key string) bool {
+	if vip.Spec.Sharing == nil || vip.Spec.Sharing.Key != key {
+		return false
+	}
+	if reserved := vip.Spec.ReservedFor; reserved != nil && reserved.Namespace == namespace {
+		return true
+	}
 	if pool := r.pool(vip.Spec.Pool); pool != nil && pool.Spec.SharedAcrossNamespaces {
 		return true
 	}

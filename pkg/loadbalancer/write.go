@@ -59,15 +59,14 @@ func (r *Reconciler) uphold(ctx context.Context, key string) ([]*v1alpha1.Virtua
 
 // admit tells why a Service may not have an address, or nil.
 func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
-	if reserved := vip.Spec.ReservedFor; reserved != nil {
+	reserved := vip.Spec.ReservedFor
+	if reserved != nil && !isReservedFor(vip, Key(service.Namespace, service.Name)) && !r.sharable(vip, service.Namespace, want.SharingKey) {
 		owner := Key(reserved.Namespace, reserved.Name)
-		if owner != Key(service.Namespace, service.Name) {
-			if reserved.Until == nil {
-				return fmt.Errorf("%w: kept for %s, which was deleted", ipam.ErrAddressInUse, owner)
-			}
-			return fmt.Errorf("%w: kept for %s, which gave it up a moment ago, until %s",
-				ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
+		if reserved.Until == nil {
+			return fmt.Errorf("%w: kept for %s, which was deleted", ipam.ErrAddressInUse, owner)
 		}
+		return fmt.Errorf("%w: kept for %s, which gave it up a moment ago, until %s",
+			ipam.ErrAddressInUse, owner, reserved.Until.UTC().Format(time.RFC3339))
 	}
 	if err := r.estranged(vip, service); err != nil {
 		return err

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loadbalancer
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/ipam"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// deletes releases what a Service has, and returns it as it is when it is made anew.
+func (w *world) deletes(service *corev1.Service) *corev1.Service {
+	w.Helper()
+	if err := w.Release(w.Context(), service.Namespace, service.Name, service.UID); err != nil {
+		w.Fatal(err)
+	}
+	return again(service)
+}
+
+func TestServicesThatShareAndAreMadeAnewHaveTheirAddress(t *testing.T) {
+	const key = settings.SharingKeyKey
+	for _, test := range []struct {
+		name string
+		a, b *corev1.Service
+	}{
+		{"any address", balanced("ns", "a", 1, key, "dns"), balanced("ns", "b", 2, key, "dns")},
+		{
+			"an address that one names",
+			balanced("ns", "a", 1, key, "dns", settings.AddressesKey, "10.0.0.1"), balanced("ns", "b", 2, key, "dns"),
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+			w.gets(test.a, "10.0.0.1")
+			w.gets(test.b, "10.0.0.1")
+			a, b := w.deletes(test.a), w.deletes(test.b)
+			w.refused(balanced("ns", "c", 3, settings.AddressesKey, "10.0.0.1"), ipam.ErrAddressInUse, "kept for ns/b")
+			w.refused(balanced("other", "c", 3, key, "dns", settings.AddressesKey, "10.0.0.1"), ipam.ErrAddressInUse, "kept for ns/b")
+			w.gets(balanced("other", "d", 4, key, "dns"), "10.0.0.2")
+			w.gets(a, "10.0.0.1")
+			w.gets(b, "10.0.0.1")
+		})
+	}
+}
