@@ -44,7 +44,7 @@ func inFamily(vips []*v1alpha1.VirtualIP, family ipam.Family) []*v1alpha1.Virtua
 	return of
 }
 
-// satisfies tells whether an address that a Service has is one that its settings ask for. What the pool says now does
+// satisfies tells whether an address that a Service has, or that is kept for it, is one that its settings ask for. What the pool says now does
 // not count: editing a pool never takes an address away.
 func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
 	addr, ok := address(vip)
@@ -71,12 +71,14 @@ func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool
 	return aloneOrSharing(vip, key, want)
 }
 
-// aloneOrSharing tells whether the Service may stay with the others on the address.
+// alone tells whether no other Service has the address.
+func alone(vip *v1alpha1.VirtualIP, key string) bool {
+	return len(vip.Spec.Services) == 0 || len(vip.Spec.Services) == 1 && findClaim(vip, key) == 0
+}
+
+// aloneOrSharing tells whether the Service may be with the others on the address, if there are any.
 func aloneOrSharing(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
-	if len(vip.Spec.Services) == 1 && findClaim(vip, key) == 0 {
-		return true
-	}
-	return vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey
+	return alone(vip, key) || vip.Spec.Sharing != nil && vip.Spec.Sharing.Key == want.SharingKey
 }
 
 // inConflict tells whether an announcer found another station using the address before anybody here announced it. An

@@ -45,3 +45,15 @@ func TestServicesThatShareAndAreMadeAnewHaveTheirAddress(t *testing.T) {
 		})
 	}
 }
+
+func TestAKeptAddressThatIsNotAskedForAnyMoreIsLeft(t *testing.T) {
+	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"), poolOf("q", "10.0.1.1"))
+	service := balanced("ns", "a", 80)
+	w.gets(service, "10.0.0.1")
+	moved := w.deletes(service)
+	moved.Annotations[settings.AddressPoolKey] = "q"
+	w.gets(moved, "10.0.1.1")
+	if kept := w.vip("10.0.0.1"); len(kept.Spec.Services) > 0 || kept.Spec.ReservedFor == nil {
+		t.Errorf("the former address is claimed: %+v", kept.Spec)
+	}
+}

@@ -81,7 +81,10 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 		}
 	}
 	for _, vip := range inFamily(r.book.reservedFor(request.Key), family) {
-		if joined, err := r.join(ctx, vip, service, want); err == nil && satisfies(joined, request.Key, want) {
+		if !satisfies(vip, request.Key, want) {
+			continue
+		}
+		if joined, err := r.join(ctx, vip, service, want); err == nil {
 			return joined, nil
 		}
 	}

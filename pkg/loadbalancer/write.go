@@ -31,10 +31,9 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 			r.metrics.failed(err)
 			return fmt.Errorf("address %s: %w", now.Spec.Address, err)
 		}
-		alone := len(now.Spec.Services) == 0 || len(now.Spec.Services) == 1 && findClaim(now, key) == 0
-		if alone && want.SharingKey != "" {
+		if alone(now, key) && want.SharingKey != "" {
 			now.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
-		} else if alone && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
+		} else if alone(now, key) && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
 			now.Spec.Sharing = nil
 		}
 		before := wishes(&now.Spec)
