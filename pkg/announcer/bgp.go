@@ -48,7 +48,6 @@ type bgpAgent struct {
 	routing *routeBoard
 	wake    wake.Signal
 
-	begun      bool // something was applied
 	departures departures
 	announced  []bgp.Route
 	last       bgp.Desired
@@ -152,7 +151,6 @@ func (b *bgpAgent) reconcile(ctx context.Context) time.Duration {
 		return bgpInterval
 	}
 	pause := untilWithdrawal(v)
-	b.begun = true
 	b.aside = !v.forwarding || v.node.draining
 	b.tellRouters()
 	want, problems := desiredBGP(v)
@@ -194,8 +192,8 @@ func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
 	withheld := b.routing.withholding()
 	v.open = func(addr netip.Addr) bool { return b.gate.open(addr) && !withheld[addr] }
 	v.leaving = b.departures.follow(*v, b.announced, time.Now())
-	// Peers that come later are not told that this is a restart.
-	return b.gate.ready(time.Now()) && (b.begun || !b.secrets.reading())
+	// Peers that come later are not told that this is a restart, nor are routes known to be those of before.
+	return b.gate.ready(time.Now(), b.local.asked() && !b.secrets.reading())
 }
 
 // countEndpoints counts the endpoints on this node that serve an address.

@@ -159,17 +159,17 @@ func TestGateOfAddresses(t *testing.T) {
 		bgpVIP("10.0.0.1", v1alpha1.BGPAnnouncement{}, claim), bgpVIP("10.0.0.2", v1alpha1.BGPAnnouncement{}, claim),
 	}
 	g.watch(vips)
-	if g.ready(now) || g.open(good) {
+	if g.ready(now, true) || g.open(good) {
 		t.Error("addresses that nobody has looked at are announced")
 	}
 	checker.checkDue(t.Context())
-	if g.ready(now) || !g.open(good) || g.open(bad) {
-		t.Errorf("after one look: ready %v, open %v and %v; want to wait for a verdict on the second", g.ready(now), g.open(good), g.open(bad))
+	if g.ready(now, true) || !g.open(good) || g.open(bad) {
+		t.Errorf("after one look: ready %v, open %v and %v; want to wait for a verdict on the second", g.ready(now, true), g.open(good), g.open(bad))
 	}
 	now = now.Add(2 * programmingGrace)
 	checker.checkDue(t.Context())
-	if !g.ready(now) || !g.open(good) || g.open(bad) {
-		t.Errorf("after the verdicts: ready %v, open %v and %v", g.ready(now), g.open(good), g.open(bad))
+	if !g.ready(now, true) || !g.open(good) || g.open(bad) {
+		t.Errorf("after the verdicts: ready %v, open %v and %v", g.ready(now, true), g.open(good), g.open(bad))
 	}
 	g.watch(vips[1:])
 	if g.open(good) {
@@ -177,10 +177,10 @@ func TestGateOfAddresses(t *testing.T) {
 	}
 	patient := newBGPGate(newProgramChecker(nil, nil))
 	patient.watch(vips)
-	if patient.ready(now) || !patient.ready(now.Add(2*gatePatience)) {
+	if patient.ready(now, true) || !patient.ready(now.Add(2*gatePatience), true) {
 		t.Error("want to wait for the first looks, but not for ever")
 	}
-	if none := newBGPGate(nil); !none.ready(now) || !none.open(bad) {
-		t.Error("without kube-proxy there is nothing to look at")
+	if none := newBGPGate(nil); none.ready(now, false) || !none.ready(now, true) || !none.ready(now, false) || !none.open(bad) {
+		t.Error("without kube-proxy, want to wait once for what else there is to know")
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
-// gatePatience is how long the first announcements wait for a look at each address. Peers that kept the routes of the
-// agent before this one drop what the first announcements leave out.
+// gatePatience is how long the first announcements wait for a look at each address and for what else decides about them.
+// Peers that kept the routes of the agent before this one drop what the first announcements leave out.
 const gatePatience = 10 * time.Second
 
 // bgpGate knows of each address that BGP announces whether kube-proxy of this node forwards it. Traffic that comes in
@@ -55,22 +55,17 @@ func byBGP(vip *v1alpha1.VirtualIP) bool {
 	return slices.ContainsFunc(vip.Spec.Announce, func(a v1alpha1.Announcement) bool { return a.BGP != nil })
 }
 
-// ready tells whether there is a verdict on every address, or enough patience was had.
-func (g *bgpGate) ready(now time.Time) bool {
-	if g.opened || g.checker == nil {
-		return true
-	}
+// ready tells whether all else is known, and there is a verdict on every address; or enough patience was had, or this was
+// so once.
+func (g *bgpGate) ready(now time.Time, known bool) bool {
 	if g.since.IsZero() {
 		g.since = now
 	}
-	g.opened = now.Sub(g.since) > gatePatience
 	for addr := range g.watched {
-		if g.checker.state(addr) == programmingUnknown {
-			return g.opened
-		}
+		known = known && g.checker.state(addr) != programmingUnknown
 	}
-	g.opened = true
-	return true
+	g.opened = g.opened || known || now.Sub(g.since) > gatePatience
+	return g.opened
 }
 
 // open tells whether the node forwards an address. What it has not found out yet counts as no.

@@ -40,6 +40,7 @@ type localEndpoints struct {
 }
 
 type localPort struct {
+	asked  bool // and answered, or silent for so long that this is an answer
 	ready  bool
 	silent int
 }
@@ -91,7 +92,19 @@ func (l *localEndpoints) ready() map[int32]bool {
 	return out
 }
 
-// run asks until ctx is done, and calls changed when an answer is another than before.
+// asked tells whether each port has answered, or is not going to.
+func (l *localEndpoints) asked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.ports {
+		if !p.asked {
+			return false
+		}
+	}
+	return true
+}
+
+// run asks until ctx is done, and calls changed when an answer is the first, or another than before.
 func (l *localEndpoints) run(ctx context.Context, changed func()) {
 	wait.NonSlidingUntilWithContext(ctx, func(ctx context.Context) {
 		l.mu.Lock()
@@ -119,9 +132,9 @@ func (l *localEndpoints) note(port int32, ready, answered bool) bool {
 	} else if p.silent++; p.silent < localSilence {
 		return false
 	}
-	was := p.ready
-	p.ready = ready
-	return was != ready
+	before := *p
+	p.asked, p.ready = true, ready
+	return !before.asked || before.ready != ready
 }
 
 func (l *localEndpoints) ask(ctx context.Context, port int32) (ready, answered bool) {
