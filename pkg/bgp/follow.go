@@ -106,9 +106,7 @@ func (s *Speaker) hold(ctx context.Context, p *applied, held bool) {
 	}
 	err := s.setHeld(ctx)
 	if err == nil {
-		err = s.server.ResetPeer(ctx, &api.ResetPeerRequest{
-			Address: p.at.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT,
-		})
+		err = s.tellAll(ctx, p)
 	}
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Routes not updated after BFD", "peer", p.Name, "held", held)

@@ -101,12 +101,14 @@ func (s *Speaker) halt(ctx context.Context, keepRoutes bool) error {
 	return nil
 }
 
-// removePeers ends the sessions of peers that are not desired or not as they were.
+// removePeers ends the sessions of peers that are not desired or not as they were. Other next hops are a matter of routes.
 func (s *Speaker) removePeers(ctx context.Context, desired map[string]Peer) error {
 	var errs []error
 	for _, name := range sortedKeys(s.peers) {
 		p := s.peers[name]
-		if want, ok := desired[name]; ok && want == p.Peer {
+		if want, ok := desired[name]; ok && want.session() == p.session() {
+			p.rerouted = p.rerouted || want != p.Peer
+			p.Peer = want
 			continue
 		}
 		errs = append(errs, s.disconnect(ctx, p, "its configuration or password changed"))
@@ -239,6 +241,29 @@ func (s *Speaker) setSet(ctx context.Context, name string, want ...netip.Addr) e
 	}
 	s.sets[name] = want
 	return nil
+}
+
+// reroute tells peers all routes once more whose next hops have changed: the policy in force has the new ones.
+func (s *Speaker) reroute(ctx context.Context) error {
+	var errs []error
+	for _, name := range sortedKeys(s.peers) {
+		p := s.peers[name]
+		if p.rerouted && p.at.IsValid() {
+			if err := s.tellAll(ctx, p); err != nil {
+				errs = append(errs, fmt.Errorf("next hops for bgp peer %q: %w", name, err))
+				continue
+			}
+		}
+		p.rerouted = false
+	}
+	return errors.Join(errs...)
+}
+
+// tellAll has the server tell a peer everything anew, as the policies say.
+func (s *Speaker) tellAll(ctx context.Context, p *applied) error {
+	return s.server.ResetPeer(ctx, &api.ResetPeerRequest{
+		Address: p.at.String(), Soft: true, Direction: api.ResetPeerRequest_DIRECTION_OUT,
+	})
 }
 
 // setRoutes announces and withdraws. While routes change, old and new classes are both in the policy: GoBGP finds out

@@ -68,6 +68,8 @@ type applied struct {
 	// enableBy is when a session is opened that still waits for BFD; zero once it is open.
 	enableBy time.Time
 	bfd      string
+	// rerouted is set while the peer has not been told of new next hops.
+	rerouted bool
 }
 
 // New returns a Speaker that does nothing until Apply.
@@ -188,7 +190,7 @@ func (s *Speaker) reconcile(ctx context.Context) error {
 	}
 	// Routes first: a session that comes up tells its peer all there is, and then that this was all.
 	err = errors.Join(err, s.setRoutes(ctx, list))
-	err = errors.Join(err, s.addPeers(ctx, list))
+	err = errors.Join(err, s.reroute(ctx), s.addPeers(ctx, list))
 	s.everHad = s.everHad || len(list) > 0
 	return err
 }

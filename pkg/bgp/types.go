@@ -20,7 +20,7 @@ type Desired struct {
 	Routes []Route
 }
 
-// Peer is one session, which any change to it resets. Name, Address or Interface, ASN
+// Peer is one session, which any change to it resets but one of next hops. Name, Address or Interface, ASN
 // and LocalASN are required; a zero means the default elsewhere.
 type Peer struct {
 	// Name tells peers apart, also in errors and metrics.
@@ -53,6 +53,12 @@ type Peer struct {
 	// NextHop4 and NextHop6 replace the next hop of the routes of a family. Needed for IPv6 routes over an IPv4 session,
 	// whose own address cannot be the next hop; default otherwise: the session's local address.
 	NextHop4, NextHop6 netip.Addr
+}
+
+// session is the part of a peer that a change of resets the session.
+func (p Peer) session() Peer {
+	p.NextHop4, p.NextHop6 = netip.Addr{}, netip.Addr{}
+	return p
 }
 
 // BFD says how fast a dead path is to be noticed. The zero value turns it off.
