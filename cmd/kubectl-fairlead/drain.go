@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -39,11 +40,11 @@ func (p *plugin) drainCommand() *cobra.Command {
 			if err := c.awaitEmpty(command.Context(), args[0], timeout); err != nil {
 				return err
 			}
-			fmt.Fprintf(p.Out, "node %s owns no address\n", args[0])
+			fmt.Fprintf(p.Out, "node %s announces no address\n", args[0])
 			return nil
 		},
 	}
-	command.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait until the node owns no address; 0 means not at all")
+	command.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait until the node announces no address; 0 means not at all")
 	return command
 }
 
@@ -78,24 +79,56 @@ func (c clients) mark(ctx context.Context, node string, metadata map[string]any)
 	return err
 }
 
-// awaitEmpty waits until a node announces no address on layer 2.
+// awaitEmpty waits until a node announces no address, neither on layer 2 nor by BGP.
 func (c clients) awaitEmpty(ctx context.Context, node string, timeout time.Duration) error {
-	var left []string
+	var owned, told []string
 	err := wait.PollUntilContextTimeout(ctx, time.Second, timeout, true, func(ctx context.Context) (bool, error) {
-		vips, err := c.fairlead.FairleadV1alpha1().VirtualIPs().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-		if err != nil {
-			return false, fmt.Errorf("listing VirtualIPs: %w", err)
+		var err error
+		if owned, err = c.owned(ctx, node); err != nil {
+			return false, err
 		}
-		left = nil
-		for _, vip := range vips.Items {
-			if vip.Status.Node == node {
-				left = append(left, vip.Spec.Address)
-			}
-		}
-		return len(left) == 0, nil
+		told, err = c.toldTo(ctx, node)
+		return len(owned)+len(told) == 0, err
 	})
-	if wait.Interrupted(err) {
-		return fmt.Errorf("node %s still announces %v after %s: no other node may, or none is ready to (kubectl fairlead who ADDRESS)", node, left, timeout)
+	switch {
+	case !wait.Interrupted(err):
+		return err
+	case len(owned) > 0:
+		return fmt.Errorf("node %s still announces %v after %s: no other node may, or none is ready to (kubectl fairlead who ADDRESS)", node, owned, timeout)
 	}
-	return err
+	return fmt.Errorf("node %s still announces addresses to the BGPPeers %v after %s: it withdraws them when their Services' drain timeout has passed",
+		node, told, timeout)
+}
+
+// owned returns the addresses that a node announces on layer 2.
+func (c clients) owned(ctx context.Context, node string) ([]string, error) {
+	vips, err := c.fairlead.FairleadV1alpha1().VirtualIPs().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("listing VirtualIPs: %w", err)
+	}
+	var out []string
+	for _, vip := range vips.Items {
+		if vip.Status.Node == node {
+			out = append(out, vip.Spec.Address)
+		}
+	}
+	return out, nil
+}
+
+// toldTo returns the BGPPeers that a node announces addresses to, as its agent said last.
+func (c clients) toldTo(ctx context.Context, node string) ([]string, error) {
+	agent, err := c.fairlead.FairleadV1alpha1().Announcers().Get(ctx, node, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Announcer %s: %w", node, err)
+	}
+	var out []string
+	for _, session := range agent.Status.BGP {
+		if session.Prefixes > 0 {
+			out = append(out, session.Peer)
+		}
+	}
+	return out, nil
 }
