@@ -20,7 +20,7 @@ const namedNodes = 3
 // ReasonNoAnnouncer is the reason of the event that says that a label keeps all nodes from announcing an address.
 const ReasonNoAnnouncer = "NoAnnouncer"
 
-// excludedEverywhere warns of addresses that nobody announces on layer 2, because the label
+// excludedEverywhere warns of addresses that nobody announces, on layer 2 or by BGP, because the label
 // node.kubernetes.io/exclude-from-external-load-balancers is on every node that could.
 func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.Warning {
 	var warnings []settings.Warning
@@ -31,7 +31,7 @@ func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.W
 		}
 		within := slices.DeleteFunc(r.nodesWithAgents(), func(candidate announcerNode) bool {
 			how, _ := reach(candidate, address, vip.Spec.Announce)
-			return how == unreachable
+			return how == unreachable && !routed(candidate.node, vip.Spec.Announce)
 		})
 		if text := explainExclusion(vip.Spec.Address, within, r.config.Rules); text != "" {
 			warnings = append(warnings, settings.Warning{Reason: ReasonNoAnnouncer, Text: text})

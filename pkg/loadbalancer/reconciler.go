@@ -137,7 +137,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 		vips, err = r.reconcile(ctx, service, want)
 		r.setWaiting(key, err != nil)
 		if err == nil || len(vips) > 0 {
-			r.teller.tell(service, append(warnings, r.excludedEverywhere(vips)...))
+			r.teller.tell(service, slices.Concat(warnings, r.excludedEverywhere(vips), r.unpeered(want, vips)))
 			if err == nil {
 				r.teller.mended(service.UID)
 			}

@@ -63,13 +63,18 @@ func Standings(spec *v1alpha1.VirtualIPSpec, survey Survey) []Standing {
 	})
 	for i, why := range judge(able, address, spec.Announce, endpoints) {
 		name := able[i].node.Name
-		byBGP := slices.ContainsFunc(spec.Announce, func(entry v1alpha1.Announcement) bool {
-			return entry.BGP != nil && selects(entry.BGP.NodeSelector, able[i].node.Labels)
-		})
-		all = append(all, Standing{Node: name, Hindrance: why, BGP: byBGP && (endpoints == nil || endpoints[name])})
+		byBGP := routed(able[i].node, spec.Announce) && (endpoints == nil || endpoints[name])
+		all = append(all, Standing{Node: name, Hindrance: why, BGP: byBGP})
 	}
 	slices.SortFunc(all, func(a, b Standing) int { return cmp.Compare(a.Node, b.Node) })
 	return all
+}
+
+// routed tells whether a node is one from which BGP is to announce.
+func routed(node *corev1.Node, announce []v1alpha1.Announcement) bool {
+	return slices.ContainsFunc(announce, func(entry v1alpha1.Announcement) bool {
+		return entry.BGP != nil && selects(entry.BGP.NodeSelector, node.Labels)
+	})
 }
 
 // Hindrance says why a node may not announce any address, and nothing where it may.

@@ -3,6 +3,7 @@
 package loadbalancer
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,11 +13,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// ReasonNoNode is the reason of the event that says that no node may announce an address.
-const ReasonNoNode = "NoNodeSelected"
+// Reasons of events about how a Service is announced.
+const (
+	// ReasonNoNode says that no node may announce an address.
+	ReasonNoNode = "NoNodeSelected"
+	// ReasonNoPeer says that an address is for a BGPPeer that there is not.
+	ReasonNoPeer = "NoBGPPeer"
+)
 
 // teller sends warnings as events, all of one reason in one, and each text once while it holds.
 type teller struct {
@@ -93,4 +100,30 @@ func (r *Reconciler) unannounced(want settings.Settings) []settings.Warning {
 	return []settings.Warning{{Reason: ReasonNoNode, Text: strings.Join([]string{
 		"annotation", want.KeyOf("nodes"), "selects no node that may announce: the address stays assigned, and nobody announces it",
 	}, " ")}}
+}
+
+// unpeered warns of BGPPeers that the addresses of a Service are to be announced to, and that do not exist.
+func (r *Reconciler) unpeered(want settings.Settings, vips []*v1alpha1.VirtualIP) []settings.Warning {
+	said := map[string]bool{}
+	var warnings []settings.Warning
+	for _, vip := range vips {
+		where := fmt.Sprintf("pool %q", vip.Spec.Pool)
+		if len(want.Address.Peers) > 0 {
+			where = "annotation " + want.KeyOf("bgp-peers")
+		}
+		for _, entry := range vip.Spec.Announce {
+			if entry.BGP == nil {
+				continue
+			}
+			for _, name := range entry.BGP.Peers {
+				text := fmt.Sprintf("%s names the BGPPeer %q, and there is none of this name: nothing is announced to it", where, name)
+				if _, err := r.config.Objects.BGPPeers().Lister().Get(name); err == nil || said[text] {
+					continue
+				}
+				said[text] = true
+				warnings = append(warnings, settings.Warning{Reason: ReasonNoPeer, Text: text})
+			}
+		}
+	}
+	return warnings
 }

@@ -111,7 +111,7 @@ func (r *Reconciler) watchAll() {
 		},
 	})
 	r.synced = append(r.synced, r.config.Objects.Announcers().Informer().HasSynced, r.config.Services.Informer().HasSynced,
-		r.config.Namespaces.Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
+		r.config.Objects.BGPPeers().Informer().HasSynced, r.config.Namespaces.Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
 }
 
 // watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.
