@@ -33,11 +33,7 @@ func probeHTTP(ctx context.Context, c Check) (what string, err error) {
 		return what, err
 	}
 	defer raw.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := raw.SetDeadline(deadline); err != nil {
-			return what, err
-		}
-	}
+	defer endWith(ctx, raw)()
 	conn := net.Conn(raw)
 	if c.Type == HTTPS {
 		secure := tls.Client(raw, tlsConfig(c))

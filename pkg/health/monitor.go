@@ -18,6 +18,8 @@ const (
 	idle = time.Minute
 	// defaultInFlight probes hold as many sockets, and 5 s each where nothing answers.
 	defaultInFlight = 2048
+	// maxFirst is the longest time to the first probe of a target, which decides alone.
+	maxFirst = 10 * time.Second
 )
 
 // Config of a [Monitor].
@@ -100,7 +102,7 @@ func (m *Monitor[K]) Set(key K, c Check) {
 	if old != nil {
 		m.drop(old)
 	}
-	t := &target[K]{key: key, check: c, due: time.Now().Add(rand.N(max(c.Interval, 1))), at: -1}
+	t := &target[K]{key: key, check: c, due: time.Now().Add(rand.N(max(min(c.Interval, maxFirst), 1))), at: -1}
 	m.targets[key] = t
 	m.queue.push(t)
 	m.wake.Poke()

@@ -115,6 +115,23 @@ func checkOf(n int) Check {
 
 var errDown = errors.New("down")
 
+// TestRareProbesBeginSoon: until the first probe a node counts as healthy, however rare its probes are.
+func TestRareProbesBeginSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		m := w.monitor(t, 0)
+		rare := checkOf(1)
+		rare.Interval = 5 * time.Minute
+		for i := range 50 {
+			m.Set(string(rune('a'+i)), rare)
+		}
+		time.Sleep(maxFirst + round)
+		if n := w.count(1); n != 50 {
+			t.Errorf("%d of 50 targets are probed after %v", n, maxFirst)
+		}
+	})
+}
+
 func TestMonitorFollowsATarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()

@@ -72,6 +72,11 @@ func dial(ctx context.Context, c Check) (*net.TCPConn, error) {
 	return tcp, nil
 }
 
+// endWith has what is read from a connection and written to it end with ctx. It returns what takes that back.
+func endWith(ctx context.Context, conn net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // one that is closed has ended too
+}
+
 // probeTCP passes where a connection opens.
 func probeTCP(ctx context.Context, c Check) error {
 	conn, err := dial(ctx, c)
@@ -92,10 +97,14 @@ func probeUDP(ctx context.Context, c Check) error {
 	if err := conn.SetDeadline(time.Now().Add(min(c.Timeout, c.Interval))); err != nil {
 		return err
 	}
+	defer endWith(ctx, conn)()
 	if _, err := conn.Write(nil); err != nil {
 		return err
 	}
 	_, err = conn.Read(make([]byte, 1))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.EMSGSIZE) {
 		return nil
 	}

@@ -200,14 +200,49 @@ func TestProbeGRPC(t *testing.T) {
 	probed(t, "no answer", Check{Type: GRPC, Target: silent, Timeout: 50 * time.Millisecond}, `gRPC health of "" at TARGET: no answer in time (50ms)`)
 }
 
+// TestProbeEndsWithItsContext cancels probes that are under way: the server has been asked and says nothing.
 func TestProbeEndsWithItsContext(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(website))
-	t.Cleanup(server.Close)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	err := Probe(ctx, Check{Type: HTTP, Target: netip.MustParseAddrPort(server.Listener.Addr().String()), Path: "/hangs", Timeout: time.Hour, Interval: time.Hour})
-	if err == nil {
-		t.Error("a probe passed after its end")
+	asked := make(chan struct{}, 1)
+	silent := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})
+	plain, secure := httptest.NewServer(silent), httptest.NewTLSServer(silent)
+	t.Cleanup(plain.Close)
+	t.Cleanup(secure.Close)
+	datagrams, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { datagrams.Close() })
+	heard := make(chan error, 1)
+	go func() {
+		_, _, err := datagrams.ReadFrom(make([]byte, 1))
+		heard <- err
+		asked <- struct{}{}
+	}()
+	for _, server := range []struct {
+		kind Type
+		at   net.Addr
+	}{{HTTP, plain.Listener.Addr()}, {HTTPS, secure.Listener.Addr()}, {UDP, datagrams.LocalAddr()}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- Probe(ctx, Check{Type: server.kind, Target: netip.MustParseAddrPort(server.at.String()), Timeout: time.Hour, Interval: time.Hour})
+		}()
+		<-asked
+		cancel()
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: a probe passed after its end", server.kind)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: a probe goes on after its end", server.kind)
+		}
+	}
+	if err := <-heard; err != nil {
+		t.Error(err)
 	}
 }
 
