@@ -42,13 +42,15 @@ func TestServicesShareAnAddressOnDifferentPorts(t *testing.T) {
 	s.awaitNoVIP(s.v4(10))
 }
 
+// Both Services are of our class: the stock controller, which tries others again now and then, does not help.
 func TestOlderClaimOfAPortWins(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t, sharedCloud(t))
+	ours := ofClass(v1alpha1.LoadBalancerClass)
 	s.pool("p", []string{span(s.v4(10), s.v4(20))})
-	s.service("winner", dns, onPort(corev1.ProtocolTCP, 53))
+	s.service("winner", ours, dns, onPort(corev1.ProtocolTCP, 53))
 	s.awaitAddresses("winner", s.v4(10))
-	s.service("loser", dns, onPort(corev1.ProtocolTCP, 53))
+	s.service("loser", ours, dns, onPort(corev1.ProtocolTCP, 53))
 	s.awaitWarning("loser", "port TCP/53 belongs to "+s.namespace+"/winner")
 	s.wantAddresses("loser")
 	s.wantAddresses("winner", s.v4(10))

@@ -162,8 +162,7 @@ func (c *Controller) reconcile(ctx context.Context, work item) error {
 	case poolKind:
 		return c.reconcilePool(ctx, work.name)
 	case roomKind:
-		c.addAllPools()
-		c.addWaiting()
+		c.makeRoom()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -42,6 +43,9 @@ func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 		UpdateFunc: func(before, now any) {
 			was, is := before.(*corev1.Service), now.(*corev1.Service)
 			c.addVirtualIPs(was, is)
+			if !maps.Equal(was.Spec.Selector, is.Spec.Selector) {
+				c.add(roomKind, "") // of Services with Local traffic, the pods decide who may share an address
+			}
 			switch {
 			case c.managed(is) && lostAddress(was, is), !apiequality.Semantic.DeepEqual(was.Labels, is.Labels):
 				c.add(serviceKind, keyOf(is)) // the stock controller does not look at these
@@ -110,8 +114,13 @@ func (c *Controller) addClaimants(vip *v1alpha1.VirtualIP, delay time.Duration) 
 	}
 }
 
-// addWaiting queues the Services that lack an address.
-func (c *Controller) addWaiting() {
+// makeRoom queues all pools, whose counts have changed, and the Services that lack an address, and does so again when the
+// time has come for another address.
+func (c *Controller) makeRoom() {
+	if next := c.config.Balancers.NextRoom(); !next.IsZero() {
+		c.addAfter(roomKind, "", time.Until(next))
+	}
+	c.addAllPools()
 	for _, key := range c.config.Balancers.Waiting() {
 		c.add(serviceKind, key)
 	}

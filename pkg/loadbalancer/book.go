@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -43,8 +44,8 @@ func newBook() *book {
 	}
 }
 
-// observe records a VirtualIP as the API server has it, and tells whether that leaves room for others: it has fewer claims
-// than before, or is reserved for nobody. An older version than the one known changes nothing.
+// observe records a VirtualIP as the API server has it, and tells whether that may leave room for others: what decides who
+// may join it has changed. An older version than the one known changes nothing.
 func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,14 +53,14 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	if !ok {
 		return false
 	}
-	room = len(vip.Spec.Services) == 0 && vip.Spec.ReservedFor == nil
-	if known := b.vips[vip.Name]; known != nil {
+	known := b.vips[vip.Name]
+	if known != nil {
 		if older(vip, known) {
 			return false
 		}
-		room = room || len(vip.Spec.Services) < len(known.Spec.Services)
 		b.unlink(known)
 	}
+	room = admitsAnew(known, vip)
 	b.vips[vip.Name] = vip
 	b.settle(addr)
 	b.link(vip)
@@ -71,6 +72,18 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	}
 	b.index.Put(addr, holder(vip))
 	return room
+}
+
+// admitsAnew tells whether Services that could not join a VirtualIP as it was (nil: there was none) may be able to join it
+// as it is.
+func admitsAnew(was, is *v1alpha1.VirtualIP) bool {
+	if was == nil {
+		return is.Spec.Sharing != nil || len(is.Spec.Services) == 0 && is.Spec.ReservedFor == nil
+	}
+	return !apiequality.Semantic.DeepEqual(was.Spec.Services, is.Spec.Services) ||
+		!apiequality.Semantic.DeepEqual(was.Spec.Sharing, is.Spec.Sharing) ||
+		!apiequality.Semantic.DeepEqual(was.Spec.ReservedFor, is.Spec.ReservedFor) ||
+		was.Spec.ReclaimPolicy != is.Spec.ReclaimPolicy || was.Spec.ID != is.Spec.ID || was.Spec.Pool != is.Spec.Pool
 }
 
 // forget records that a VirtualIP is gone, and keeps its address for the Services of these keys.
@@ -90,11 +103,8 @@ func (b *book) forget(vip *v1alpha1.VirtualIP, until time.Time, keys ...string) 
 	}
 }
 
-// older tells whether an object is of an earlier version than another of the same name and UID.
+// older tells whether an object is of an earlier version than another of the same name, which may have been made anew.
 func older(vip, known *v1alpha1.VirtualIP) bool {
-	if vip.UID != known.UID {
-		return vip.CreationTimestamp.Before(&known.CreationTimestamp)
-	}
 	order, err := resourceversion.CompareResourceVersion(vip.ResourceVersion, known.ResourceVersion)
 	return err == nil && order < 0
 }
@@ -259,6 +269,13 @@ func (b *book) setPools(specs []ipam.PoolSpec, nodes []ipam.Node) []ipam.Overlap
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.index.SetPools(specs, nodes)
+}
+
+// nextEnd returns when the next reservation or quarantine ends: the zero time if none does.
+func (b *book) nextEnd(now time.Time) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.index.Expire(now)
 }
 
 // usage counts the addresses of a pool, per family, and lists those that it does not contain any more.

@@ -138,6 +138,10 @@ func TestBookKeepsTheNewestVersion(t *testing.T) {
 	if got := b.claimedBy("ns/a"); len(got) != 1 {
 		t.Errorf("an older version took the claim away: %v", got)
 	}
+	b.observe(claimed("10.0.0.1", func(vip *v1alpha1.VirtualIP) { vip.ResourceVersion, vip.UID, vip.Spec.Services = "9", "0", nil }))
+	if got := b.claimedBy("ns/a"); len(got) != 1 {
+		t.Errorf("an object of the same name that is gone, made in the same second, took the claim away: %v", got)
+	}
 	b.observe(claimed("10.0.0.1", func(vip *v1alpha1.VirtualIP) { vip.ResourceVersion, vip.Spec.Services[0].Name = "11", "c" }))
 	if a, c := b.claimedBy("ns/a"), b.claimedBy("ns/c"); len(a) != 0 || len(c) != 1 {
 		t.Errorf("claims of a: %v, of c: %v", a, c)

@@ -213,7 +213,7 @@ func (r *Reconciler) create(ctx context.Context, service *corev1.Service, want s
 			return created, nil
 		case apierrors.IsAlreadyExists(err):
 			existing, err := r.learn(ctx, vip.Name)
-			if err == nil && (request.Address.IsValid() || isReservedFor(existing, request.Key)) {
+			if err == nil && (request.Address.IsValid() || isReservedFor(existing, request.Key) || findClaim(existing, request.Key) >= 0) {
 				return r.join(ctx, existing, service, want)
 			}
 			if err != nil && !apierrors.IsNotFound(err) {

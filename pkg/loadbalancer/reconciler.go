@@ -117,6 +117,7 @@ func (r *Reconciler) restoreClaims() {
 	for addr, keys := range shownBy {
 		r.book.reserve(addr, until, keys...)
 	}
+	r.signalRoom()
 }
 
 // Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
@@ -220,6 +221,7 @@ func (r *Reconciler) Release(ctx context.Context, namespace, name string, uid ty
 		errs = append(errs, r.leave(ctx, vip, key, uid, keep))
 	}
 	r.book.forgo(key, time.Now().Add(surplusFor))
+	r.signalRoom()
 	return errors.Join(errs...)
 }
 

@@ -3,6 +3,7 @@
 package loadbalancer
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
 
-// NotifyRoom has f called whenever Services that wait may find an address: after a pool changed or an address was given
-// up, once that is known here. f must not block.
+// NotifyRoom has f called whenever Services that wait may find an address: after a pool, a Namespace or what somebody
+// claims has changed, or an address was given up, once that is known here. f must not block. What time alone brings is not
+// among it: see NextRoom.
 func (r *Reconciler) NotifyRoom(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -28,6 +30,10 @@ func (r *Reconciler) signalRoom() {
 		f()
 	}
 }
+
+// NextRoom returns when Services that wait may find an address though nothing changes: an address is kept for somebody, or
+// from everybody, until then. It is the zero time if there is no such one. Whenever there is a new one, room is signalled.
+func (r *Reconciler) NextRoom() time.Time { return r.book.nextEnd(time.Now()) }
 
 // FollowVirtualIPs has a handler called for each event of a VirtualIP, once the Reconciler knows of it. A handler of the
 // informer's has no such order: whoever looks at a Service because of the event may find it as it was before, and nobody
@@ -110,8 +116,16 @@ func (r *Reconciler) watchAll() {
 			}
 		},
 	})
+	r.watch(r.config.Namespaces.Informer(), cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { r.signalRoom() },
+		UpdateFunc: func(before, now any) {
+			if a, b := before.(*corev1.Namespace), now.(*corev1.Namespace); !maps.Equal(a.Labels, b.Labels) {
+				r.signalRoom()
+			}
+		},
+	})
 	r.synced = append(r.synced, r.config.Objects.Announcers().Informer().HasSynced, r.config.Services.Informer().HasSynced,
-		r.config.Objects.BGPPeers().Informer().HasSynced, r.config.Namespaces.Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
+		r.config.Objects.BGPPeers().Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
 }
 
 // watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.

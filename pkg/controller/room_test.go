@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/settings"
+)
+
+// edit changes a Service.
+func (w *world) edit(name string, change func(*corev1.Service)) {
+	w.Helper()
+	service, err := w.kube.CoreV1().Services("ns").Get(w.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	change(service)
+	service.ResourceVersion += "1" // as the API server does
+	if _, err := w.kube.CoreV1().Services("ns").Update(w.Context(), service, metav1.UpdateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// namespace makes the Namespace of all Services.
+func (w *world) namespace() {
+	w.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}
+	if err := w.kube.Tracker().Add(namespace); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// TestWhoWaitsIsTriedAgainAtOnce changes what keeps a Service of our class from its address. Nobody else tries it again,
+// and no time passes.
+func TestWhoWaitsIsTriedAgainAtOnce(t *testing.T) {
+	dns := []string{settings.SharingKeyKey, "dns"}
+	local := func(app string) func(*corev1.Service) {
+		return func(service *corev1.Service) {
+			service.Spec.Selector = map[string]string{"app": app}
+			service.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		before func(*world)
+		change func(*world)
+	}{
+		{
+			name: "the port is free",
+			before: func(w *world) {
+				w.create("winner", 53, dns...)
+				w.create("loser", 53, dns...)
+			},
+			change: func(w *world) {
+				w.edit("winner", func(service *corev1.Service) { service.Spec.Ports[0].Port = 54 })
+			},
+		},
+		{
+			name: "the owner shares from now on",
+			before: func(w *world) {
+				w.create("winner", 53)
+				w.create("loser", 54, dns...)
+			},
+			change: func(w *world) {
+				w.edit("winner", func(service *corev1.Service) { service.Annotations = map[string]string{dns[0]: dns[1]} })
+			},
+		},
+		{
+			name: "the pods are the same",
+			before: func(w *world) {
+				w.create("winner", 53, dns...)
+				w.edit("winner", local("other"))
+				w.create("loser", 53, dns...)
+				w.edit("loser", func(service *corev1.Service) {
+					service.Spec.Ports[0].Port = 54
+					local("web")(service)
+				})
+			},
+			change: func(w *world) { w.edit("winner", local("web")) },
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "10.0.0.1")
+				test.before(w)
+				w.wantHolders("10.0.0.1", "winner")
+				test.change(w)
+				w.wantHolders("10.0.0.1", "winner", "loser")
+			})
+		})
+	}
+}
+
+// TestNamespaceIsLetIn changes the labels of a Namespace until a pool is for it.
+func TestNamespaceIsLetIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "10.0.0.1")
+		w.namespace()
+		pools := w.objects.FairleadV1alpha1().AddressPools()
+		pool, err := pools.Get(t.Context(), "p", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"team": "web"}}
+		if _, err := pools.Update(t.Context(), pool, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.create("a", 80)
+		w.wantHolders("10.0.0.1")
+		labelled := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"team": "web"}}}
+		if _, err := w.kube.CoreV1().Namespaces().Update(t.Context(), labelled, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.wantHolders("10.0.0.1", "a")
+	})
+}
+
+// TestQuarantineEnds lets a Service leave an address that another station uses. When the time is over, who waits gets it.
+func TestQuarantineEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "10.0.0.1-10.0.0.2")
+		w.create("a", 80)
+		vips := w.objects.FairleadV1alpha1().VirtualIPs()
+		vip, err := vips.Get(t.Context(), "10.0.0.1", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		apimeta.SetStatusCondition(&vip.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionConflict, Status: metav1.ConditionTrue})
+		if _, err := vips.UpdateStatus(t.Context(), vip, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		w.create("b", 80)
+		w.wantHolders("10.0.0.2", "a")
+		time.Sleep(9 * time.Minute)
+		w.wantHolders("10.0.0.1")
+		time.Sleep(2 * time.Minute)
+		w.wantHolders("10.0.0.1", "b")
+	})
+}
