@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ type healthDraft struct {
 	// connectTimeout and requestTimeout are for probes that only connect, and for those that ask.
 	connectTimeout, requestTimeout int32
 }
+
+// What the API takes.
+const maxHealthPath, maxHealthHost, maxHealthCodes = 255, 253, 16
 
 // detail wraps a parser of something that only a health check can mean.
 func detail(parse parser) parser {
@@ -54,8 +58,8 @@ func healthType(names ...string) parser {
 }
 
 func parseHealthPath(d *draft, value string) (string, error) {
-	if len(value) > 255 || strings.ContainsAny(value, " \t\r\n") {
-		return "", fmt.Errorf("expected a path such as /healthz, or the name of a service for gRPC: at most 255 characters, without spaces")
+	if len(value) > maxHealthPath || strings.ContainsAny(value, " \t\r\n") {
+		return "", fmt.Errorf("expected a path such as /healthz, or the name of a service for gRPC: at most %d characters, without spaces", maxHealthPath)
 	}
 	d.health.check.Path = value
 	return value, nil
@@ -72,8 +76,8 @@ func parseHealthHost(d *draft, value string) (string, error) {
 			return "", fmt.Errorf("expected a DNS name such as www.example.com")
 		}
 	}
-	if len(validation.IsDNS1123Subdomain(strings.ToLower(host))) > 0 {
-		return "", fmt.Errorf("expected a DNS name such as www.example.com")
+	if len(value) > maxHealthHost || len(validation.IsDNS1123Subdomain(strings.ToLower(host))) > 0 {
+		return "", fmt.Errorf("expected a DNS name such as www.example.com, with its port at most %d characters", maxHealthHost)
 	}
 	d.health.check.Host = value
 	return value, nil
@@ -87,23 +91,20 @@ func parseHealthMethod(d *draft, value string) (string, error) {
 
 // parseCodes reads status codes and ranges of them.
 func parseCodes(d *draft, value string) (string, error) {
-	items, err := list(value)
-	if err != nil {
-		return "", err
-	}
-	for i, item := range items {
+	items, err := distinct(value, "code", maxHealthCodes, func(item string) error {
 		first, last, found := strings.Cut(item, "-")
 		if !found {
 			last = first
 		}
 		low, lowErr := parseNumber(first, 100, 599)
 		high, highErr := parseNumber(last, 100, 599)
-		if lowErr != nil || highErr != nil || high < low || slices.Contains(items[:i], item) {
-			return "", fmt.Errorf("%q: expected status codes such as 204 or 200-299, each once", item)
+		if lowErr != nil || highErr != nil || high < low {
+			return fmt.Errorf("%q: expected status codes such as 204 or 200-299", item)
 		}
-	}
-	if len(items) > 16 {
-		return "", fmt.Errorf("expected at most 16 codes")
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
 	d.health.check.Codes = items
 	return strings.Join(items, ","), nil
@@ -118,7 +119,7 @@ func parseCodeClasses(d *draft, value string) (string, error) {
 	var ranges []string
 	for _, item := range items {
 		digit, ok := strings.CutPrefix(item, "http_")
-		if !ok || len(digit) != 3 || digit[1:] != "xx" || digit[0] < '1' || digit[0] > '5' {
+		if !ok || len(digit) != 3 || digit[1:] != "xx" || digit[0] < '2' || digit[0] > '5' {
 			return "", fmt.Errorf("%q: expected http_2xx, http_3xx, http_4xx or http_5xx", item)
 		}
 		ranges = append(ranges, fmt.Sprintf("%c00-%c99", digit[0], digit[0]))
@@ -231,8 +232,11 @@ func (d *draft) healthRequest(check *v1alpha1.HealthCheck) {
 			detail.drop()
 		}
 	}
-	if http && check.Path != "" && !strings.HasPrefix(check.Path, "/") {
-		d.wrong("health-check-path", check.Path, "expected a path that begins with /")
+	if !http || check.Path == "" {
+		return
+	}
+	if _, err := url.ParseRequestURI(check.Path); err != nil || check.Path[0] != '/' || strings.Contains(check.Path, "#") {
+		d.wrong("health-check-path", check.Path, "expected a path that begins with / and can be asked for, such as /healthz or /healthz?full=1")
 	}
 }
 

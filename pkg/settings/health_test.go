@@ -127,3 +127,21 @@ func TestHealthCheckOfAServiceWithUDPOnly(t *testing.T) {
 		t.Errorf("got %+v, %v", got.HealthCheck, err)
 	}
 }
+
+// TestPathsThatCannotBeAskedFor: they are refused where a request is made, and are names like others elsewhere.
+func TestPathsThatCannotBeAskedFor(t *testing.T) {
+	for path, ok := range map[string]bool{
+		"/": true, "/a%20b?c=d&e": true, "//a": true, "/ä": true,
+		"healthz": false, "/%zz": false, "/a#b": false, "/a\x7f": false, "/a\x00": false, "*": false, "http://a/": false,
+	} {
+		for _, kind := range []string{"http", "https"} {
+			_, _, err := settings.NewParser(config()).Parse(web(said("health-check-type="+kind, "health-check-path="+path)))
+			if (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "health-check-path") {
+				t.Errorf("%s %q: %v", kind, path, err)
+			}
+		}
+		if _, _, err := settings.NewParser(config()).Parse(web(said("health-check-type=grpc", "health-check-path="+path))); err != nil {
+			t.Errorf("the service %q is refused: %v", path, err)
+		}
+	}
+}

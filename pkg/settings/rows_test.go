@@ -146,7 +146,7 @@ func cloudValues() map[string]values {
 		"health-check-flag":         flag(), "health-check-switch": flag(),
 		"health-check-type":            {split("tcp|http|UDP"), split("grpc|https")},
 		"health-check-connect-port":    {split("80|0|-520|30080|8080|9"), split("65536|x|-1")},
-		"health-check-httpcode":        {split("http_2xx|http_2xx,HTTP_3xx"), split("200|http_6xx|2xx")},
+		"health-check-httpcode":        {split("http_2xx|http_2xx,HTTP_3xx"), split("200|http_1xx|http_6xx|2xx")},
 		"health-check-interval":        orUnset(within("1", "-1", "50", "51"), "0"),
 		"health-check-connect-timeout": orUnset(within("1", "-1", "300", "301"), "0"),
 		"health-check-timeout":         orUnset(within("1", "-1", "300", "301"), "0"),

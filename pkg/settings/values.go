@@ -24,11 +24,15 @@ func list(value string) ([]string, error) {
 	return items, nil
 }
 
-// distinct reads a list as list does, has each item checked, and refuses one that is there twice; noun says what it is.
-func distinct(value, noun string, check func(item string) error) ([]string, error) {
+// distinct reads a list as list does, has each item checked, and refuses one that is there twice, and more than most
+// items; noun says what they are.
+func distinct(value, noun string, most int, check func(item string) error) ([]string, error) {
 	items, err := list(value)
 	if err != nil {
 		return nil, err
+	}
+	if len(items) > most {
+		return nil, fmt.Errorf("%d items: expected at most %d", len(items), most)
 	}
 	for i, item := range items {
 		if err := check(item); err != nil {

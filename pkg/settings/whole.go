@@ -52,8 +52,13 @@ type AddressSettings struct {
 	Hostname string
 }
 
-// maxZones bounds the zones: each makes a BGP announcement of its own, and an address has room for eight.
-const maxZones = 3
+const (
+	// maxZones bounds the zones: each makes a BGP announcement of its own, and an address has room for eight.
+	maxZones = 3
+	// The others are what the API takes.
+	maxInterfaces, maxInterface = 32, 64
+	maxPeers, maxCommunities    = 64, 32
+)
 
 // Encode returns the settings that are made, by the names of their annotations, as a VirtualIP records them.
 func (a *AddressSettings) Encode() map[string]string {
@@ -175,7 +180,7 @@ func (a *AddressSettings) NodeSelector() *metav1.LabelSelector {
 }
 
 func parseZones(d *draft, value string) (string, error) {
-	names, err := distinct(value, "zone", func(name string) error {
+	names, err := distinct(value, "zone", maxZones, func(name string) error {
 		if messages := validation.IsValidLabelValue(name); len(messages) > 0 {
 			return fmt.Errorf("%q is no zone: %s", name, messages[0])
 		}
@@ -183,9 +188,6 @@ func parseZones(d *draft, value string) (string, error) {
 	})
 	if err != nil {
 		return "", err
-	}
-	if len(names) > maxZones {
-		return "", fmt.Errorf("expected at most %d zones", maxZones)
 	}
 	d.Address.Zones = names
 	return strings.Join(names, ","), nil
@@ -238,21 +240,21 @@ func parseAnnounce(d *draft, value string) (string, error) {
 }
 
 func parseInterfaces(d *draft, value string) (string, error) {
-	names, err := list(value)
+	names, err := distinct(value, "interface", maxInterfaces, func(name string) error {
+		if _, err := path.Match(name, ""); err != nil || len(name) > maxInterface {
+			return fmt.Errorf("%q: expected names of interfaces or globs such as eth*", name)
+		}
+		return nil
+	})
 	if err != nil {
 		return "", err
-	}
-	for i, name := range names {
-		if _, err := path.Match(name, ""); err != nil || len(name) > 64 || slices.Contains(names[:i], name) {
-			return "", fmt.Errorf("%q: expected names of interfaces or globs such as eth*, each once", name)
-		}
 	}
 	d.Address.Interfaces = names
 	return strings.Join(names, ","), nil
 }
 
 func parsePeers(d *draft, value string) (string, error) {
-	names, err := distinct(value, "peer", func(name string) error { return parseName(name, "a BGPPeer") })
+	names, err := distinct(value, "peer", maxPeers, func(name string) error { return parseName(name, "a BGPPeer") })
 	if err != nil {
 		return "", err
 	}
@@ -261,7 +263,7 @@ func parsePeers(d *draft, value string) (string, error) {
 }
 
 func parseCommunities(d *draft, value string) (string, error) {
-	items, err := distinct(value, "community", func(item string) error {
+	items, err := distinct(value, "community", maxCommunities, func(item string) error {
 		if !isCommunity(item) {
 			return fmt.Errorf("%q: expected a community such as 64512:100, 64512:1:2 or no-export", item)
 		}
