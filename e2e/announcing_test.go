@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
@@ -39,11 +38,12 @@ func TestAnnouncing(t *testing.T) {
 		{"clients reach Services", clientsReachServices},
 		{"status tells who announces", statusTellsWhoAnnounces},
 		{"SIGTERM of the announcer fails no request", terminatedAnnouncerFailsNoRequest},
-		{"drained node fails no request", drainedNodeFailsNoRequest},
+		{"node that is to go fails no request", leavingNodeFailsNoRequest},
 		{"killed announcer", killedAnnouncerLosesItsAddress},
 		{"crashed node", crashedNodeLosesItsAddress},
 		{"node that lost its gateway", nodeWithoutGatewayStandsBack},
 		{"without the manager", addressMovesWithoutManager},
+		{"live node that is taken for dead", liveNodeIsTakenBack},
 		{"without the API server", addressMovesWithoutAPIServer},
 		{"address of another station", addressOfAnotherStationIsNotUsed},
 		{"Local traffic follows endpoints", localTrafficFollowsEndpoints},
@@ -70,13 +70,16 @@ func (s *space) onSegment() (first4, first6 netip.Addr) {
 	return first4, first6
 }
 
+// podName returns the name of the pod of Service web on a node.
+func (s *space) podName(node string) string { return fmt.Sprintf("%s-web-%s", s.namespace[:3], node) }
+
 // backends starts a pod for Service web on each of the nodes.
 func (s *space) backends(nodes ...string) []*lab.Pod {
 	s.t.Helper()
 	var pods []*lab.Pod
 	for _, node := range nodes {
 		pod, err := s.StartPod(s.t.Context(), lab.PodSpec{
-			Name: fmt.Sprintf("%s-web-%s", s.namespace[:3], node), Namespace: s.namespace, Node: node, Labels: map[string]string{"app": "web"},
+			Name: s.podName(node), Namespace: s.namespace, Node: node, Labels: map[string]string{"app": "web"},
 		})
 		if err != nil {
 			s.t.Fatal(err)
@@ -270,24 +273,31 @@ func terminatedAnnouncerFailsNoRequest(s *space) {
 	}
 }
 
-func drainedNodeFailsNoRequest(s *space) {
+// leavingNodeFailsNoRequest puts each sign that a node is to go on the node that announces, and takes it off again. The
+// taints have an effect that evicts no pod: what moves is the address alone.
+func leavingNodeFailsNoRequest(s *space) {
 	addr := s.web()
-	owner := s.awaitOwner(addr)
-	annotate := func(value string) {
-		patch := fmt.Sprintf(`{"metadata":{"annotations":{"fairlead.dev/drain":%s}}}`, value)
-		_, err := s.Client().CoreV1().Nodes().Patch(s.t.Context(), owner, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
-		if err != nil {
-			s.t.Fatal(err)
+	for _, sign := range [][]string{
+		{"annotate", "fairlead.dev/drain", "=true"},
+		{"taint", "ToBeDeletedByClusterAutoscaler", "=1:NoSchedule"},
+		{"taint", "node.kubernetes.io/out-of-service", "=nodeshutdown:NoSchedule"},
+	} {
+		verb, key, value := sign[0], sign[1], sign[2]
+		owner := s.awaitOwner(addr)
+		put := func(what string) {
+			if _, err := s.Kubectl(s.t.Context(), verb, "node", owner, what); err != nil {
+				s.t.Fatal(err)
+			}
 		}
+		conn := s.keep(addr)
+		s.failingNothing(addr, func() {
+			put(key + value)
+			s.awaitSpeaker(addr, owner)
+			s.awaitOwner(addr, owner)
+		})
+		conn.ask("through a node with " + key)
+		put(key + "-")
 	}
-	conn := s.keep(addr)
-	s.failingNothing(addr, func() {
-		annotate(`"true"`)
-		s.awaitSpeaker(addr, owner)
-		s.awaitOwner(addr, owner)
-	})
-	conn.ask("through a drained node")
-	annotate("null")
 }
 
 func killedAnnouncerLosesItsAddress(s *space) {
@@ -302,9 +312,10 @@ func killedAnnouncerLosesItsAddress(s *space) {
 func crashedNodeLosesItsAddress(s *space) {
 	addr := s.web()
 	owner := s.awaitOwner(addr)
-	if err := s.CrashNode(owner); err != nil {
+	if err := s.PowerOffNode(s.t.Context(), owner); err != nil {
 		s.t.Fatal(err)
 	}
+	s.awaitOutOfService(owner)
 	s.awaitSpeaker(addr, owner)
 	next := s.awaitOwner(addr, owner)
 	s.awaitAnnouncerMetric(next, "fairlead_announcer_detection_seconds_count")
@@ -319,6 +330,7 @@ func crashedNodeLosesItsAddress(s *space) {
 		s.t.Errorf("the address went from %s to %s because %s came back", next, now, owner)
 	}
 	s.awaitAnswer(lab.Client, addr)
+	s.awaitTakenBack(owner, func(context.Context) error { return nil })
 }
 
 func nodeWithoutGatewayStandsBack(s *space) {
