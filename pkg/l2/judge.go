@@ -66,16 +66,17 @@ func judge(m message, from station, held, probed func(netip.Addr) bool) verdict 
 	return v
 }
 
-// defence remembers when an address was last defended, and when its contest
-// was last reported.
-type defence struct{ last time.Time }
+// defence remembers when an address was last claimed by a station of each
+// kind: what peers do in a takeover must hide no stranger.
+type defence struct{ last [peer + 1]time.Time }
 
 // due says whether a claim seen now is to be reported and, if the claimant is
-// a stranger, answered; at most once in defendInterval.
-func (d *defence) due(now time.Time) bool {
-	if !d.last.IsZero() && now.Sub(d.last) < defendInterval {
+// a stranger, answered; at most once in defendInterval for each kind.
+func (d *defence) due(who station, now time.Time) bool {
+	last := &d.last[who]
+	if !last.IsZero() && now.Sub(*last) < defendInterval {
 		return false
 	}
-	d.last = now
+	*last = now
 	return true
 }

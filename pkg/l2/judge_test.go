@@ -48,11 +48,21 @@ func TestDefenceOncePerInterval(t *testing.T) {
 	var d defence
 	now := time.Unix(1000, 0)
 	for _, c := range []struct {
+		who   station
 		after time.Duration
 		want  bool
-	}{{0, true}, {time.Second, false}, {9999 * time.Millisecond, false}, {10 * time.Second, true}, {19 * time.Second, false}, {20 * time.Second, true}} {
-		if got := d.due(now.Add(c.after)); got != c.want {
-			t.Errorf("after %v: %v, want %v", c.after, got, c.want)
+	}{
+		{peer, 0, true},
+		{stranger, time.Second, true}, // whatever the cluster does meanwhile
+		{peer, 2 * time.Second, false},
+		{stranger, 10 * time.Second, false},
+		{peer, 10 * time.Second, true},
+		{stranger, 11 * time.Second, true},
+		{stranger, 20 * time.Second, false},
+		{stranger, 21 * time.Second, true},
+	} {
+		if got := d.due(c.who, now.Add(c.after)); got != c.want {
+			t.Errorf("station %d after %v: %v, want %v", c.who, c.after, got, c.want)
 		}
 	}
 }

@@ -192,7 +192,7 @@ func (p *port) answer(log klog.Logger, m message) {
 func (p *port) contest(log klog.Logger, addr netip.Addr, m message, who station, name string) {
 	p.mu.Lock()
 	e := p.held[addr]
-	due := e != nil && e.defence.due(time.Now())
+	due := e != nil && e.defence.due(who, time.Now())
 	p.mu.Unlock()
 	if !due {
 		return

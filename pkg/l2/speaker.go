@@ -188,7 +188,8 @@ func (s *Speaker) SetPeers(peers map[MAC]string) {
 }
 
 // Conflicts delivers other stations' claims of announced addresses, at most
-// one per address, interface and 10 s. What is not read in time is dropped
+// one of a peer and one of a stranger per address, interface and 10 s. What is
+// not read in time is dropped
 // and counted. The channel is never closed.
 func (s *Speaker) Conflicts() <-chan Conflict { return s.conflicts }
 
