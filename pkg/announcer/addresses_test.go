@@ -3,10 +3,15 @@
 package announcer
 
 import (
+	"context"
+	"net/netip"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
 )
 
 // overBGP takes an address away from layer 2.
@@ -50,5 +55,27 @@ func TestMadeAnewIsAnotherObject(t *testing.T) {
 		if got := l.virtualIP("a").Status.Node; got != "" {
 			t.Errorf("status of the object made anew names node %q", got)
 		}
+	})
+}
+
+// TestStandbyIsReadyToTakeOver: a node that has just started and is told that it may take part can take an address that
+// another one announces, which is updated next and will ask it.
+func TestStandbyIsReadyToTakeOver(t *testing.T) {
+	standby := vipA(func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Candidates, vip.Status.Node = []string{"n2", "n1"}, "n2"
+		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
+	})
+	withLoop(t, standby, func(l *loopTest) {
+		l.pass(time.Second)
+		l.call(func(context.Context) {
+			if gate, known := l.machine.Gate(addrOfA()); !known || gate != ownership.GateOpen {
+				t.Errorf("the gate is %v, known %v, a second after the start", gate, known)
+			}
+		})
+	}, func(ctx context.Context, l *loopTest) {
+		look := func(context.Context, netip.Addr, portOf) (bool, error) { return true, nil }
+		l.gates.checker = newProgramChecker(look, func(addrs []netip.Addr) {
+			l.do(ctx, func() { l.lookedAt(ctx, addrs) })
+		})
 	})
 }

@@ -50,12 +50,15 @@ func vipA(edits ...func(*v1alpha1.VirtualIP)) *v1alpha1.VirtualIP {
 	return vip
 }
 
-// withLoop runs the agent in virtual time, with the VirtualIP in the store.
-func withLoop(t *testing.T, vip *v1alpha1.VirtualIP, f func(l *loopTest)) {
+// withLoop runs the agent in virtual time, with the VirtualIP in the store, after what is to come before.
+func withLoop(t *testing.T, vip *v1alpha1.VirtualIP, f func(l *loopTest), before ...func(ctx context.Context, l *loopTest)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		l := newLoopTest()
+		for _, prepare := range before {
+			prepare(ctx, l)
+		}
 		l.call = func(f func(context.Context)) {
 			l.ask(ctx, func() { f(ctx) })
 			synctest.Wait()
