@@ -45,11 +45,11 @@ func (p *plugin) showAnswer(w io.Writer, answer diagnosis.Answer) {
 
 func showAddress(w io.Writer, address diagnosis.Address) {
 	fmt.Fprintf(w, "%s of pool %s, used by %s\n", address.Address, or(address.Pool, "none"), or(strings.Join(address.Services, ", "), "no Service"))
-	summary := address.Summary
+	summary := address.Summary + "."
 	if since := age(address.Since); since != "" {
-		summary += ", since " + since
+		summary += fmt.Sprintf(" %s has had it for %s.", address.Node, since)
 	}
-	fmt.Fprintln(w, summary+".")
+	fmt.Fprintln(w, summary)
 	fmt.Fprintln(w)
 	row(w, "NODE", "CANDIDATE", "ANNOUNCES", "WHY")
 	for _, node := range address.Nodes {

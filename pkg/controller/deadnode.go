@@ -117,7 +117,7 @@ func (c *Controller) buryNode(ctx context.Context, known *deaths, node string) e
 	if marked > 0 || !again {
 		klog.FromContext(ctx).Info("a majority of announcers has lost a node: its endpoints are out of service", "node", node, "pods", marked)
 		c.nodeEvent(node, corev1.EventTypeWarning, reasonNodeUnreachable, fmt.Sprintf(
-			"a majority of announcers has lost the node: %d pods behind LoadBalancer Services are marked not ready", marked))
+			"a majority of announcers has lost the node; pods on it behind LoadBalancer Services that are marked not ready: %d", marked))
 	}
 	return err
 }
@@ -141,8 +141,7 @@ func (c *Controller) resurrect(ctx context.Context, known *deaths) {
 		}
 		known.takeBack(node, time.Now())
 		logger.Info("a node that was taken for dead has renewed its Lease: its endpoints are back", "node", node, "pods", restored)
-		c.nodeEvent(node, corev1.EventTypeNormal, "NodeReachable", fmt.Sprintf(
-			"the node has renewed its Lease: the mark is taken back from %d pods", restored))
+		c.nodeEvent(node, corev1.EventTypeNormal, "NodeReachable", "the node has renewed its Lease: none of its pods is marked any more")
 	}
 }
 

@@ -163,6 +163,9 @@ func TestWho(t *testing.T) {
 			c.VirtualIPs[0].Spec.Candidates = []string{"n3", "n2", "n1"}
 			c.Nodes[2].Annotations[v1alpha1.DrainKey] = "true"
 		}, "n3 comes before it, but the node is drained", true},
+		{"the first candidate was away", "web", "default", func(c *Cluster) {
+			c.VirtualIPs[0].Spec.Candidates = []string{"n3", "n2", "n1"}
+		}, "n2 announces the address; n3 comes before it, but takes no address back from a node that announces it", true},
 		{"nobody", "web", "default", func(c *Cluster) { c.VirtualIPs[0].Status.Node = "" }, "nobody announces the address", false},
 		{"waiting, and why", "web", "default", func(c *Cluster) {
 			c.VirtualIPs = nil

@@ -62,6 +62,8 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 		return false, silent
 	case place == 0:
 		return false, "may announce the address, but there are candidates enough"
+	case slices.Index(vip.Spec.Candidates, vip.Status.Node) >= place:
+		return false, "takes no address back from a node that announces it"
 	}
 	return false, fmt.Sprintf("takes over as candidate %d of %d", place, len(vip.Spec.Candidates))
 }
