@@ -17,7 +17,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
-	"github.com/fairlead-io/fairlead/pkg/ipam"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
@@ -47,9 +46,19 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	status, err := c.config.Balancers.Ensure(ctx, service)
 	if err == nil {
 		c.explained(key)
-	} else if err := c.explain(service, err); err != nil || status == nil || len(status.Ingress) == 0 {
+	} else {
+		err = c.explain(service, err)
+	}
+	if status == nil || len(status.Ingress) == 0 {
 		return err
-	} // else the settings are wrong, and what it has stands
+	}
+	// With an error, what it has stands: its settings are wrong, or it lacks one of two families.
+	return errors.Join(err, c.writeStatus(ctx, service, status))
+}
+
+// writeStatus writes the addresses of a Service into its status where it does not show them.
+func (c *Controller) writeStatus(ctx context.Context, service *corev1.Service, status *corev1.LoadBalancerStatus) error {
+	key := keyOf(service)
 	first := !helpers.HasLBFinalizer(service)
 	if apiequality.Semantic.DeepEqual(service.Status.LoadBalancer.Ingress, status.Ingress) && !first {
 		return nil
@@ -59,9 +68,9 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 	if first {
 		changed.Finalizers = append(changed.Finalizers, helpers.LoadBalancerCleanupFinalizer)
 	}
-	_, err = helpers.PatchService(c.services, service, changed)
+	_, err := helpers.PatchService(c.services, service, changed)
 	if apierrors.IsNotFound(err) {
-		return c.releaseOrphan(ctx, namespace, name)
+		return c.releaseOrphan(ctx, service.Namespace, service.Name)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the status of Service %s: %w", key, err)
@@ -77,12 +86,12 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 // explain tells the owner of a Service why it has no address, each reason once. What only the user or a change of pools
 // can mend is not tried again before something changed; the stock controller tries now and then all the same.
 func (c *Controller) explain(service *corev1.Service, err error) error {
-	if !permanent(err) {
+	if !loadbalancer.Permanent(err) {
 		return err
 	}
 	if errors.Is(err, settings.ErrInvalid) {
 		if c.config.Balancers.Told(service, err) {
-			c.config.Events.Event(service, corev1.EventTypeWarning, "InvalidSettings", err.Error())
+			c.config.Events.Event(service, corev1.EventTypeWarning, loadbalancer.ReasonInvalidSettings, err.Error())
 		}
 		return nil
 	}
@@ -92,7 +101,7 @@ func (c *Controller) explain(service *corev1.Service, err error) error {
 	c.lastText[key] = err.Error()
 	c.mu.Unlock()
 	if !said {
-		c.config.Events.Event(service, corev1.EventTypeWarning, "AddressNotAssigned", err.Error())
+		c.config.Events.Event(service, corev1.EventTypeWarning, loadbalancer.ReasonNotAssigned, err.Error())
 	}
 	return nil
 }
@@ -101,19 +110,6 @@ func (c *Controller) explained(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.lastText, key)
-}
-
-// permanent tells whether trying again cannot help by itself.
-func permanent(err error) bool {
-	for _, known := range []error{
-		settings.ErrInvalid, ipam.ErrNoPool, ipam.ErrPoolExhausted, ipam.ErrNamespaceLimit, ipam.ErrNotAllowed,
-		ipam.ErrAddressInUse, ipam.ErrAddressOutsidePools, ipam.ErrSharing,
-	} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
 }
 
 // releaseOrphan gives up the claims of a Service that is gone, or that is none of ours any more, when nothing else will:

@@ -122,7 +122,8 @@ func (r *Reconciler) restoreClaims() {
 
 // Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
 // for the Service's events; what the Service had before then still stands. With an error that wraps settings.ErrInvalid,
-// the status is that of what still stands.
+// the status is that of what still stands. A Service with PreferDualStack has the status of one family: without an error
+// where the other one will not come by itself, which an event tells, and else with the error.
 func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, error) {
 	if err := r.AwaitSync(ctx); err != nil {
 		return nil, err
@@ -132,24 +133,30 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	defer r.unlock(r.locks, key)
 
 	want, warnings, err := r.parser.Parse(service)
+	var vips []*v1alpha1.VirtualIP
 	if err == nil {
-		var vips []*v1alpha1.VirtualIP
 		warnings = append(warnings, r.unannounced(want)...)
 		vips, err = r.reconcile(ctx, service, want)
 		r.setWaiting(key, err != nil)
-		if err == nil || len(vips) > 0 {
-			r.teller.tell(service, slices.Concat(warnings, r.excludedEverywhere(vips), r.unpeered(want, vips)))
-			if err == nil {
-				r.teller.mended(service.UID)
-			}
-			return statusOf(vips), nil
-		}
+		warnings = slices.Concat(warnings, r.excludedEverywhere(vips), r.unpeered(want, vips))
 	}
-	r.teller.tell(service, warnings)
+	if err == nil {
+		r.teller.tell(service, warnings)
+		r.teller.mended(service.UID)
+		return statusOf(vips), nil
+	}
 	standing, failed := r.uphold(ctx, key)
 	if failed != nil {
 		klog.FromContext(ctx).Info("what a Service has was not brought up to date", "service", key, "err", failed)
 	}
+	if len(vips) > 0 {
+		if Permanent(err) {
+			warnings, err = append(warnings, settings.Warning{Reason: ReasonOf(err), Text: err.Error()}), nil
+		}
+		r.teller.tell(service, warnings)
+		return statusOf(vips), err
+	}
+	r.teller.tell(service, warnings)
 	if !errors.Is(err, settings.ErrInvalid) {
 		return nil, err
 	}
@@ -174,8 +181,9 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 		}
 		result = append(result, vips...)
 	}
-	if len(errs) > 0 && (len(result) == 0 || policy(service) != corev1.IPFamilyPolicyPreferDualStack) {
-		return nil, errors.Join(errs...)
+	failed := pressing(errs)
+	if failed != nil && (len(result) == 0 || policy(service) != corev1.IPFamilyPolicyPreferDualStack) {
+		return nil, failed
 	}
 	for _, vip := range have {
 		if !slices.ContainsFunc(result, func(kept *v1alpha1.VirtualIP) bool { return kept.Name == vip.Name }) {
@@ -185,7 +193,7 @@ func (r *Reconciler) reconcile(ctx context.Context, service *corev1.Service, wan
 		}
 	}
 	r.grounds.note(key, service, have, result)
-	return result, errors.Join(errs...)
+	return result, failed
 }
 
 // Get returns the status that the claims of a Service make, and whether it has any. Claims of a Service that had the same
