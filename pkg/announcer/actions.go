@@ -79,6 +79,7 @@ func (a *agent) announce(ctx context.Context, act ownership.Announce) {
 func (a *agent) speakIfReady(ctx context.Context, ad *address) {
 	if ad.claim.held && ad.claim.clear && !ad.claim.announcing && a.gates.state(ad.addr) != programmingUnknown {
 		a.speak(ctx, ad, ownership.CauseInitial)
+		a.step(ctx, ownership.Announced{Addresses: []netip.Addr{ad.addr}})
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // retryContested is how long an address in use elsewhere is left alone before this node looks again.
 const retryContested = time.Minute
 
+// retryFailed is the pause after a search that could not be made.
+const retryFailed = time.Second
+
 // forgetStation is for how long a station must not have claimed an address that is announced here for the conflict to be
 // over. A station that is there all the time is heard when it looks for a neighbour.
 const forgetStation = 5 * time.Minute
@@ -47,8 +50,10 @@ func (a *agent) probed(ctx context.Context, ad *address, term uint64, by string,
 	}
 	ad.claim.stopProbe = nil
 	if err != nil {
-		// The link went away or cannot send; the gate will close by what netlink says. Not answering would be worse.
+		// The link went away, and the gate will close by what netlink says, or it cannot send, and then not announce either.
 		klog.FromContext(ctx).Error(err, "Search for another user of the address failed", "address", ad.addr)
+		a.later(ctx, retryFailed, func() { a.probeAgain(ctx, ad, term) })
+		return
 	}
 	if by == "" {
 		ad.claim.clear = true

@@ -4,6 +4,7 @@ package announcer
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/l2"
 	"github.com/fairlead-io/fairlead/pkg/membership"
 )
 
@@ -56,6 +58,31 @@ func TestConflictEndsWithTheAnnouncement(t *testing.T) {
 		l.pass(time.Minute)
 		if got := l.store.status(); got.Node != "" || meta.IsStatusConditionTrue(got.Conditions, v1alpha1.ConditionConflict) {
 			t.Errorf("let go: %+v, want neither a node nor a conflict", got)
+		}
+	})
+}
+
+// TestProbeBeforeTheFirstAnnouncement: until the address is answered for, the others hear that it is not, so that the next
+// node probes too should this one go.
+func TestProbeBeforeTheFirstAnnouncement(t *testing.T) {
+	withLoop(t, vipA(), func(l *loopTest) {
+		if l.wire.answers() || !l.wire.silent(t) {
+			t.Error("answered for before the probe is over, or not said to be silent")
+		}
+		l.wire.do(func() { l.wire.failure = errors.New("network is down") })
+		l.pass(probeTime)
+		if l.wire.answers() {
+			t.Error("announced though nothing could be probed")
+		}
+		l.wire.do(func() { l.wire.failure, l.wire.found = nil, &l2.Conflict{Address: addrOfA(), Interface: "eth0"} })
+		l.pass(retryFailed + probeTime)
+		if l.wire.answers() || !meta.IsStatusConditionTrue(l.store.status().Conditions, v1alpha1.ConditionConflict) {
+			t.Error("another station has it, and it is announced, or there is no conflict")
+		}
+		l.wire.do(func() { l.wire.found = nil })
+		l.pass(retryContested + probeTime + time.Second)
+		if !l.wire.answers() || l.wire.silent(t) {
+			t.Error("the station has gone, and it is not announced, or said to be silent still")
 		}
 	})
 }

@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -169,6 +170,22 @@ func (s *fakeSegment) answers() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.answered[addrOfA()]
+}
+
+// silent tells what was last said of the claim to the address.
+func (s *fakeSegment) silent(t *testing.T) bool {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range slices.Backward(s.said) {
+		for _, e := range m.Entries {
+			if e.Phase == ownership.PhaseHolding {
+				return e.Silent
+			}
+		}
+	}
+	t.Fatal("no claim was made")
+	return false
 }
 
 func (s *fakeSegment) Links() []l2.Link {

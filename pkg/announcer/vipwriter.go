@@ -37,7 +37,7 @@ const (
 	statusWritesPerSecond = 20
 	statusBurst           = 40
 	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet: of Services made by the
-	// hundred, whose own writes the API server shall do first.
+	// hundred, whose own writes the API server shall do first. A conflict does not wait: the Service needs another address.
 	firstWritesPerSecond = 2
 	firstBurst           = 8
 	// firstPause is how long such a write waits for the next chance.
@@ -107,6 +107,12 @@ func (w *vipWriter) patch(vip *v1alpha1.VirtualIP) ([]byte, error) {
 	return statusPatch(vip, desiredStatus(w.self, vip.Status, f, w.now()))
 }
 
+func (w *vipWriter) inConflict(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.facts[name].conflict != ""
+}
+
 // run writes until ctx is done, then ends its workers and returns.
 func (w *vipWriter) run(ctx context.Context) {
 	var workers sync.WaitGroup
@@ -146,7 +152,7 @@ func (w *vipWriter) write(ctx context.Context, name string) error {
 	if patch, err := w.patch(vip); err != nil || patch == nil {
 		return err
 	}
-	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 {
+	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && !w.inConflict(name) {
 		if !w.first.TryAccept() {
 			w.queue.AddAfter(name, firstPause/2+rand.N(firstPause))
 			return nil

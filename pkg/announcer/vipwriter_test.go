@@ -231,6 +231,26 @@ func TestBurstIsPaced(t *testing.T) {
 	}
 }
 
+// TestConflictsDoNotWait: first announcements are written at leisure, but a Service waits for another address.
+func TestConflictsDoNotWait(t *testing.T) {
+	statuses := map[string]v1alpha1.VirtualIPStatus{}
+	for i := range 2 * firstBurst {
+		statuses[fmt.Sprint(i)] = v1alpha1.VirtualIPStatus{}
+	}
+	s := newVIPStore(statuses)
+	withWriter(t, s, func(w *vipWriter) {
+		for name := range statuses {
+			w.say(name, vipFacts{owner: "n1", conflict: "used by another station"}, 0)
+		}
+		synctest.Wait()
+		s.set(func() {
+			if s.writes != len(statuses) {
+				t.Errorf("%d of %d conflicts written at once", s.writes, len(statuses))
+			}
+		})
+	})
+}
+
 func TestConflictBeforeTheFirstAnnouncement(t *testing.T) {
 	s := newVIPStore(map[string]v1alpha1.VirtualIPStatus{"a": {}})
 	withWriter(t, s, func(w *vipWriter) {

@@ -24,12 +24,13 @@ const (
 	flagCheck
 )
 
-// An entry begins with one byte: bit 7 IPv6, bits 4-5 the phase, bits 2-3 the route, bits 0-1 the gate.
+// An entry begins with one byte: bit 7 IPv6, bit 6 silent, bits 4-5 the phase, bits 2-3 the route, bits 0-1 the gate.
 const (
-	entryIPv6  = 1 << 7
-	phaseShift = 4
-	routeShift = 2
-	twoBits    = 3
+	entryIPv6   = 1 << 7
+	entrySilent = 1 << 6
+	phaseShift  = 4
+	routeShift  = 2
+	twoBits     = 3
 )
 
 // encodeMessage writes what machines tell one another in the form
@@ -83,6 +84,9 @@ func appendEntry(b []byte, e ownership.Entry, names []string) []byte {
 	head := byte(e.Phase)<<phaseShift | byte(e.Route)<<routeShift | byte(e.Gate)
 	if e.Address.Is6() {
 		head |= entryIPv6
+	}
+	if e.Silent {
+		head |= entrySilent
 	}
 	b = append(b, head)
 	b = append(b, e.Address.AsSlice()...)
@@ -186,8 +190,8 @@ func (r *reader) entry(names []string) ownership.Entry {
 	addr, ok := netip.AddrFromSlice(r.take(length))
 	e := ownership.Entry{
 		Address: addr, Phase: ownership.Phase(head >> phaseShift & twoBits), Gate: ownership.Gate(head & twoBits),
-		Route: ownership.Route(head >> routeShift & twoBits),
-		Term:  r.uvarint(), Order: r.byte(),
+		Route: ownership.Route(head >> routeShift & twoBits), Silent: head&entrySilent != 0,
+		Term: r.uvarint(), Order: r.byte(),
 	}
 	switch i := r.uvarint(); {
 	case !ok:

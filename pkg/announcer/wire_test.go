@@ -37,6 +37,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		{"pull", ownership.Message{From: "n1", Incarnation: 1, Seq: 2, Pull: true, Full: true}},
 		{"IPv4 claim", ownership.Message{From: "n1", Incarnation: 1, Seq: 3, Settled: true, Entries: []ownership.Entry{
 			{Address: netip.MustParseAddr("10.0.0.100"), Term: 1, Phase: ownership.PhaseHolding},
+			{Address: netip.MustParseAddr("10.0.0.101"), Term: 1, Phase: ownership.PhaseHolding, Silent: true},
 		}}},
 		{"route of an address announced by BGP", ownership.Message{From: "n1", Incarnation: 1, Seq: 4, Entries: []ownership.Entry{
 			{Address: netip.MustParseAddr("fd00::1"), Route: ownership.RouteFailing},

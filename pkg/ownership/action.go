@@ -16,7 +16,8 @@ type Cause string
 
 const (
 	// CauseInitial (Announce): as far as this node knows, nobody announced the
-	// address before. It is to be probed for another user first (RFC 5227, DAD).
+	// address before. It is to be probed for another user first (RFC 5227, DAD);
+	// once it is announced, [Announced] is to say so.
 	CauseInitial Cause = "initial"
 	// CauseTakeover (Announce): the owner is gone, or has let the address go.
 	CauseTakeover Cause = "takeover"

@@ -26,6 +26,19 @@ func (ev Removed) apply(m *Machine) {
 	}
 }
 
+func (ev Announced) apply(m *Machine) {
+	for _, a := range ev.Addresses {
+		r := m.records[a]
+		if r == nil || !r.own.holds() || !r.own.Silent {
+			continue
+		}
+		e := r.own
+		e.Silent, r.announced = false, true
+		m.replace(r, e)
+		m.later[a] = r
+	}
+}
+
 func (ev Eligible) apply(m *Machine) {
 	for _, a := range ev.Addresses {
 		r := m.record(a)

@@ -79,15 +79,15 @@ func (m *Machine) contend(r *record) {
 		m.timers.set(r, m.syncUntil)
 		return
 	}
-	cause, stagger := CauseTakeover, m.opt.Stagger
-	if r.maxTerm == 0 {
-		cause, stagger = CauseInitial, m.opt.InitialStagger
+	stagger := m.opt.Stagger
+	if !r.announced {
+		stagger = m.opt.InitialStagger
 	}
 	if due := r.ownerless.Add(time.Duration(turn) * stagger); m.now.Before(due) {
 		m.timers.set(r, due)
 		return
 	}
-	m.announce(r, cause)
+	m.announce(r, CauseTakeover)
 }
 
 // accepts reports whether this node takes over from the owner that asked it. The
@@ -105,11 +105,16 @@ func (m *Machine) rest(r *record) {
 	delete(m.waiting, r.address)
 }
 
+// announce claims the address. A claim that its holder has not announced it
+// under makes the next no less the first.
 func (m *Machine) announce(r *record, cause Cause) {
 	m.rest(r)
+	if !r.announced {
+		cause = CauseInitial
+	}
 	r.maxTerm = max(r.maxTerm, r.recorded) + 1
 	order := min(slices.Index(r.candidates, m.opt.Self), math.MaxUint8)
-	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Order: uint8(order)})
+	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Silent: !r.announced, Order: uint8(order)})
 	m.held++
 	m.actions = append(m.actions, Announce{Address: r.address, Term: r.maxTerm, Cause: cause})
 }
@@ -122,7 +127,7 @@ func (m *Machine) withdraw(r *record, cause Cause) {
 		Address: r.address, Term: r.own.Term, Cause: cause,
 		KeepForwarding: cause == CauseHandover || cause == CauseLeave,
 	})
-	m.state(r, Entry{Address: r.address, Term: r.own.Term, Gate: r.own.Gate})
+	m.state(r, Entry{Address: r.address, Term: r.own.Term, Gate: r.own.Gate, Silent: r.own.Silent})
 }
 
 // stateGate tells the others about the local gate and what this node does by way
@@ -198,7 +203,7 @@ func (m *Machine) turn(r *record) (turn int, able bool) {
 // cluster to settle gets every address.
 func (m *Machine) starting(r *record, node string) bool {
 	p := m.peers[node]
-	return r.maxTerm == 0 && p != nil && p.alive && !p.settled
+	return !r.announced && p != nil && p.alive && !p.settled
 }
 
 // rankOf returns the rank that a candidate has for the address.

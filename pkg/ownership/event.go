@@ -51,6 +51,12 @@ type Eligible struct {
 	Gate      Gate
 }
 
+// Announced is an event: this node answers for these addresses, which it was
+// told to announce with CauseInitial. Until then its claim counts as no
+// announcement: should it go, the next node probes too. The others hear of it
+// with the next message that there is.
+type Announced struct{ Addresses []netip.Addr }
+
 // Gateway is an event: whether this node reaches its gateway. It decides in
 // clusters of two voters which side stays; before the first one the gateway
 // counts as unreachable.

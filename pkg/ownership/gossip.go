@@ -2,14 +2,20 @@
 
 package ownership
 
+import "maps"
+
 // state replaces what this node states about an address and has it gossiped.
 func (m *Machine) state(r *record, e Entry) {
 	if r.own == e {
 		return
 	}
+	m.replace(r, e)
+	m.outbox[r.address] = r
+}
+
+func (m *Machine) replace(r *record, e Entry) {
 	m.digest ^= r.own.hash() ^ e.hash()
 	r.own = e
-	m.outbox[r.address] = r
 }
 
 // flush gossips what changed, in batches; or a bare header when one is due.
@@ -17,6 +23,8 @@ func (m *Machine) flush() {
 	if m.now.Before(m.refreshAt) && !m.hail && len(m.outbox) == 0 {
 		return
 	}
+	maps.Copy(m.outbox, m.later)
+	clear(m.later)
 	var batch []Entry
 	for _, r := range sorted(m.outbox) {
 		if len(batch) == m.opt.MaxEntries {

@@ -81,6 +81,7 @@ type Machine struct {
 	touched   map[netip.Addr]*record // to be decided about
 	touchAll  bool
 	outbox    map[netip.Addr]*record // own entries to be gossiped
+	later     map[netip.Addr]*record // the same, but that need cause no message
 	hail      bool                   // gossip even without entries
 	syncUntil time.Time              // until when unheard members block claims
 	// gatherUntil is until when, after the majority was reached, members that are
@@ -104,6 +105,7 @@ type record struct {
 	claimants []*peer // those whose entry holds, alive or not
 	routers   []*peer // those that take part in routing it, alive or not
 	maxTerm   uint64  // highest ever heard or used
+	announced bool    // by anybody under any of those terms
 	recorded  uint64  // highest term of earlier machines, see Address.Term
 
 	ownerless time.Time // since when; zero if owned or not to be claimed
@@ -135,6 +137,7 @@ func New(opt Options) *Machine {
 		waiting: map[netip.Addr]*record{},
 		touched: map[netip.Addr]*record{},
 		outbox:  map[netip.Addr]*record{},
+		later:   map[netip.Addr]*record{},
 	}
 }
 

@@ -68,6 +68,9 @@ func (c *cluster) step(node string, ev Event) {
 			c.deliver(node, a.To, a.Message)
 		case Announce, Withdraw:
 			c.actions[node] = append(c.actions[node], a)
+			if a, ok := a.(Announce); ok && a.Cause == CauseInitial {
+				c.step(node, Announced{[]netip.Addr{a.Address}})
+			}
 		}
 	}
 }

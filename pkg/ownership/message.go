@@ -42,6 +42,9 @@ type Entry struct {
 	Term  uint64
 	Phase Phase
 	Gate  Gate
+	// Silent: the node has not announced the address under that claim, and is (or
+	// was) searching for another user of it first, see [Announced].
+	Silent bool
 	// Order is the index of the node in its own list of candidates when it
 	// claimed (at most 255), and decides between equal terms.
 	Order uint8
@@ -109,6 +112,9 @@ func (e Entry) hash() uint64 {
 	}
 	for _, v := range [...]uint64{e.Term, uint64(e.Phase), uint64(e.Gate), uint64(e.Order), uint64(e.Route)} {
 		h = (h ^ v) * prime
+	}
+	if e.Silent {
+		h = (h ^ 1) * prime
 	}
 	for i := range len(e.Successor) {
 		h = (h ^ uint64(e.Successor[i])) * prime

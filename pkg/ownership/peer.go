@@ -122,6 +122,7 @@ func (m *Machine) store(p *peer, e Entry, seq uint64) {
 		r.mentions--
 	}
 	r.maxTerm = max(r.maxTerm, e.Term)
+	r.announced = r.announced || e.Term > 0 && !e.Silent
 	r.claimants = listed(r.claimants, p, e.holds())
 	r.routers = listed(r.routers, p, e.Route != RouteNone)
 	m.touch(r)

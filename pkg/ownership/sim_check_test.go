@@ -3,6 +3,7 @@
 package ownership
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -189,7 +190,7 @@ func (w *world) onAnnounce(n *simNode, a Announce) {
 			known = known && w.now-max(w.views[n.id][b].since, w.links[n.id][b].since) > round
 		}
 		asked, was := w.asked[a.Address.String()+n.name]
-		if ok && known && (a.Cause != CauseHandover || !was || w.now-asked > 2*time.Second) {
+		if ok && known && (a.Cause == CauseTakeover || !was || w.now-asked > 2*time.Second) {
 			w.fail("I4: %s takes %s (%s) from %s, which announces it since %v", n.name, a.Address, a.Cause, o.name, o.announcing[i])
 		}
 	}
@@ -199,11 +200,30 @@ func (w *world) onAnnounce(n *simNode, a Announce) {
 	if a.Term <= n.known[i].term {
 		w.fail("term: %s announces %s with term %d, and knows of %d", n.name, a.Address, a.Term, n.known[i].term)
 	}
+	w.answer(n, i, a)
 	if n.apiUp {
 		w.config[i].term = max(w.config[i].term, a.Term)
 	}
-	n.announcing[i] = w.now
+	n.announcing[i], n.term[i] = w.now, a.Term
 	w.claims[simClaim{a.Address, a.Term, n.name}] = true
+}
+
+// answer lets the node answer for the address at once, or after it has probed,
+// if nobody had it before: or not at all, where it finds another station.
+func (w *world) answer(n *simNode, i int, a Announce) {
+	if a.Cause != CauseInitial {
+		if !w.announced[i] {
+			w.fail("probe: %s announces %s (%s), which nobody has announced, unprobed", n.name, a.Address, a.Cause)
+		}
+		return
+	}
+	run := n.incarnation
+	w.after(w.between(0, time.Second), func() {
+		if n.incarnation == run && n.awake() && n.announcing[i] >= 0 && n.term[i] == a.Term && w.rng.IntN(4) > 0 {
+			w.announced[i] = true
+			n.step(Announced{[]netip.Addr{a.Address}})
+		}
+	})
 }
 
 // onWithdraw checks make before break: an owner that is not forced goes only

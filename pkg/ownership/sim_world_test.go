@@ -50,6 +50,7 @@ type world struct {
 	quietFault bool // the last fault came after a long rest
 	asked      map[string]time.Duration
 	claims     map[simClaim]bool // ever made
+	announced  []bool            // by address: answered for by anybody, ever
 
 	trace     func(format string, args ...any)
 	violation string
@@ -97,6 +98,7 @@ type simNode struct {
 	gateway    bool
 	gatewayAt  time.Duration
 	announcing []time.Duration // by address: since when; -1 if not
+	term       []uint64        // of its last claim, by address
 }
 
 func newWorld(seed uint64) *world {
@@ -117,6 +119,7 @@ func newWorld(seed uint64) *world {
 	}
 	for i := range 1 + rng.IntN(3) {
 		w.addrs = append(w.addrs, netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}))
+		w.announced = append(w.announced, false)
 		w.config = append(w.config, simConfig{present: true, candidates: w.randomCandidates(), epoch: 1})
 	}
 	for i := range n {
@@ -140,6 +143,7 @@ func (w *world) addNode(i, n int) {
 		offset: time.Duration(w.rng.Int64N(int64(48 * time.Hour))), rate: 0.999 + 0.002*w.rng.Float64(),
 		known: make([]simConfig, len(w.addrs)), gates: make([]Gate, len(w.addrs)),
 		gateKnown: make([]bool, len(w.addrs)), announcing: make([]time.Duration, len(w.addrs)),
+		term: make([]uint64, len(w.addrs)),
 	})
 }
 
