@@ -50,8 +50,8 @@ func (c *cloud) awaitAnswers(t *testing.T, r router, addr fmt.Stringer, pods ...
 }
 
 // told looks for the sessions where an operator would.
-func told(t *testing.T, c *cloud, _ addresses) {
-	c.awaitSessions(t, "n1", time.Time{})
+func told(t *testing.T, c *cloud, web addresses) {
+	c.awaitSessions(t, "n1", time.Time{}, web)
 	text, err := c.HTTPGet(t.Context(), "n1", "http://127.0.0.1:7480/metrics")
 	must(t, err)
 	for _, line := range []string{`bgp_session_up{peer="tor-a"} 1`, `bgp_prefixes{peer="tor-b"} 2`, `bgp_bfd_up{peer="tor-b"} 1`} {

@@ -19,8 +19,8 @@ import (
 )
 
 // calmStart looks at what was told of the sessions since the start: that they came up, and nothing else.
-func calmStart(t *testing.T, c *cloud, _ addresses) {
-	c.awaitSessions(t, "n1", time.Time{})
+func calmStart(t *testing.T, c *cloud, web addresses) {
+	c.awaitSessions(t, "n1", time.Time{}, web)
 	for i, r := range c.routers {
 		for _, node := range c.Nodes() {
 			c.awaitEvent(t, r.peer, "SessionEstablished", fmt.Sprintf("session of node %s with 192.0.2.%d is established", node, i+1))

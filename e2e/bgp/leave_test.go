@@ -151,7 +151,7 @@ func ended(t *testing.T, c *cloud, web addresses) {
 	}
 	began := time.Now()
 	for _, node := range c.Nodes() {
-		c.awaitSessions(t, node, began)
+		c.awaitSessions(t, node, began, web)
 	}
 	c.awaitHops(t, web, c.Nodes()...)
 	clients := c.clients(t, web)
@@ -166,29 +166,41 @@ func ended(t *testing.T, c *cloud, web addresses) {
 	must(t, err)
 	must(t, c.Apply(ctx, c.page.the(t, "Announcing by BGP", "yaml")))
 	for _, node := range c.Nodes() {
-		c.awaitSessions(t, node, began)
+		c.awaitSessions(t, node, began, web)
 	}
 	c.awaitHops(t, web, c.Nodes()...)
 }
 
 // restarted is [cloud.restart] with BFD, which BIRD does not let a neighbour lose that is restarting.
-func restarted(t *testing.T, c *cloud, web addresses) { c.restart(t, web, "tor-a") }
+// What the new announcer has to ask about the endpoints of a Service with Local policy may not come too late either.
+func restarted(t *testing.T, c *cloud, web addresses) {
+	local := c.service(t, "restarting", app("web"), localPolicy)
+	c.awaitHops(t, local, c.Nodes()...)
+	c.restart(t, []addresses{web, local}, "tor-a")
+	c.deleteService(t, "restarting")
+	c.awaitHops(t, local)
+}
 
 // restart ends an announcer and starts another. The routers that keep routes meanwhile are to touch none.
-func (c *cloud) restart(t *testing.T, web addresses, keeping ...string) {
+func (c *cloud) restart(t *testing.T, services []addresses, keeping ...string) {
 	t.Helper()
 	ctx := t.Context()
-	clients := c.clients(t, web)
+	var clients []client
+	for _, addrs := range services {
+		clients = append(clients, c.clients(t, addrs)...)
+	}
 	must(t, c.Announcer("n1").Terminate(ctx))
 	ended := time.Now()
 	lab.Await(ctx, t, "FRR to have noticed", func(ctx context.Context) (bool, string, error) {
-		out, err := c.frr.Vtysh(ctx, fmt.Sprintf("show bgp ipv4 unicast %s/32", web[0]))
+		out, err := c.frr.Vtysh(ctx, fmt.Sprintf("show bgp ipv4 unicast %s/32", services[0][0]))
 		return strings.Contains(out, "stale"), out, err
 	})
 	_, err := c.StartAnnouncer(ctx, "n1")
 	must(t, err)
-	c.awaitSessions(t, "n1", ended)
-	c.awaitHops(t, web, c.Nodes()...)
+	c.awaitSessions(t, "n1", ended, services...)
+	for _, addrs := range services {
+		c.awaitHops(t, addrs, c.Nodes()...)
+	}
 	for _, x := range clients {
 		changes := x.end(t)
 		if slices.Contains(keeping, x.peer) && len(changes) > 0 {
@@ -198,11 +210,11 @@ func (c *cloud) restart(t *testing.T, web addresses, keeping ...string) {
 }
 
 // awaitSessions waits until a node's Announcer tells of sessions with all routers, made after the given moment, and that
-// both addresses of a Service are announced.
-func (c *cloud) awaitSessions(t *testing.T, node string, after time.Time) {
+// as many addresses are announced there as these Services have.
+func (c *cloud) awaitSessions(t *testing.T, node string, after time.Time, services ...addresses) {
 	t.Helper()
 	c.awaitSessionsOf(t, node, func(s v1alpha1.BGPSession) bool {
-		return s.State == "Established" && s.Prefixes == 2 && s.Since != nil && s.LastError == "" &&
+		return s.State == "Established" && int(s.Prefixes) == 2*len(services) && s.Since != nil && s.LastError == "" &&
 			!s.Since.Time.Before(after.Truncate(time.Second))
 	})
 }

@@ -32,7 +32,7 @@ func overIPv6(t *testing.T, c *cloud, web addresses) {
 	}
 	c.awaitHops(t, web, c.Nodes()...)
 	answered(t, c, web)
-	c.restart(t, web, "tor-a", "tor-b")
+	c.restart(t, []addresses{web}, "tor-a", "tor-b")
 }
 
 // beside runs on n1 what Calico runs there: BIRD with port 179, and a session of its own with the same router. The
