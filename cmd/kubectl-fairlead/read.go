@@ -17,6 +17,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/diagnosis"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // Where the cloud config stands, in the namespace that Fairlead is installed in.
@@ -34,7 +35,7 @@ func (c clients) read(ctx context.Context) (*diagnosis.Cluster, error) {
 		group.Go(fetch)
 	}
 	group.Go(func() (err error) {
-		cluster.Rules, err = c.rules(ctx)
+		cluster.Rules, cluster.Disabled, err = c.config(ctx)
 		return err
 	})
 	return cluster, group.Wait()
@@ -83,24 +84,27 @@ func pointers[T any](items []T) []*T {
 	return all
 }
 
-// rules returns the node rules of the cloud config. Where there is none, or none that one may read, these are the defaults,
-// which is said: an answer may be wrong then.
-func (c clients) rules(ctx context.Context) (loadbalancer.NodeRules, error) {
+// config returns the node rules of the cloud config, and the dialects of annotations that it switches off. Where there is
+// none, or none that one may read, these are the defaults, which is said: an answer may be wrong then.
+func (c clients) config(ctx context.Context) (rules loadbalancer.NodeRules, disabled []settings.Dialect, err error) {
 	object, err := c.kube.CoreV1().ConfigMaps(c.home).Get(ctx, configName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
 		fmt.Fprintf(c.warnings, "warning: node rules are taken to be the defaults, for want of the cloud config: %v"+
 			" (--fairlead-namespace says where Fairlead is installed)\n", err)
-		return loadbalancer.NodeRules{}, nil
+		return rules, nil, nil
 	}
 	if err != nil {
-		return loadbalancer.NodeRules{}, err
+		return rules, nil, err
 	}
 	config, err := cloudconfig.Parse([]byte(object.Data[configKey]))
 	if err != nil {
-		return loadbalancer.NodeRules{}, fmt.Errorf("ConfigMap %s/%s, key %s: %w", c.home, configName, configKey, err)
+		return rules, nil, fmt.Errorf("ConfigMap %s/%s, key %s: %w", c.home, configName, configKey, err)
+	}
+	for _, dialect := range config.Settings.DisabledDialects {
+		disabled = append(disabled, settings.Dialect(dialect))
 	}
 	return loadbalancer.NodeRules{
 		IgnoreExcludeLabel: config.Nodes.ExcludeLabel == cloudconfig.ExcludeLabelIgnore,
 		LeaveOnCordon:      config.Nodes.LeaveOnCordon,
-	}, nil
+	}, disabled, nil
 }

@@ -112,7 +112,7 @@ func (c *Cluster) pending(service *corev1.Service) *Pending {
 	switch {
 	case class != nil && *class != v1alpha1.LoadBalancerClass:
 		pending.Reason = fmt.Sprintf("spec.loadBalancerClass gives it to %s", *class)
-	case elsewhere(service):
+	case c.elsewhere(service):
 		pending.Reason = "an annotation gives it to another controller"
 	case len(events) > 0:
 		pending.Reason = events[max(warning, 0)].Message

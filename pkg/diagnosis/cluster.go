@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // Cluster is what is known of a cluster: its objects at about the same moment.
@@ -29,6 +30,8 @@ type Cluster struct {
 	Namespace string
 	// Rules are those of the cloud config, where a VirtualIP does not say which hold.
 	Rules loadbalancer.NodeRules
+	// Disabled are the dialects of annotations that the cloud config switches off.
+	Disabled []settings.Dialect
 }
 
 // Event is an event about an object, as far as it matters here.

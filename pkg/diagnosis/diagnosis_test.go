@@ -14,6 +14,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 const address = "10.0.0.100"
@@ -183,6 +184,13 @@ func TestWho(t *testing.T) {
 		{"somebody else's", "web", "default", func(c *Cluster) {
 			c.VirtualIPs, c.Services[0].Spec.LoadBalancerClass = nil, new("example.com/other")
 		}, "gives it to example.com/other", false},
+		{"somebody else's by annotation", "web", "default", func(c *Cluster) {
+			c.VirtualIPs, c.Services[0].Annotations = nil, map[string]string{v1alpha1.ElsewhereKey: "other"}
+		}, "gives it to another controller", false},
+		{"an annotation that means nothing here", "web", "default", func(c *Cluster) {
+			c.VirtualIPs, c.Services[0].Annotations = nil, map[string]string{v1alpha1.ElsewhereKey: "other"}
+			c.Disabled = []settings.Dialect{settings.AlibabaCloud}
+		}, "nothing has been said about it yet", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cluster := healthy()

@@ -148,14 +148,14 @@ func because(reason string) string {
 }
 
 // elsewhere tells whether an annotation gives a Service to another controller.
-func elsewhere(service *corev1.Service) bool {
-	return settings.NewParser(settings.Config{}).Elsewhere(service)
+func (c *Cluster) elsewhere(service *corev1.Service) bool {
+	return settings.NewParser(settings.Config{Disabled: c.Disabled}).Elsewhere(service)
 }
 
 // waits tells whether a Service is ours and lacks an address.
 func (c *Cluster) waits(service *corev1.Service) bool {
 	class := service.Spec.LoadBalancerClass
 	return service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.DeletionTimestamp == nil &&
-		len(service.Status.LoadBalancer.Ingress) == 0 && !elsewhere(service) &&
+		len(service.Status.LoadBalancer.Ingress) == 0 && !c.elsewhere(service) &&
 		(class == nil || *class == v1alpha1.LoadBalancerClass)
 }
