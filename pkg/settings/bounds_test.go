@@ -26,7 +26,7 @@ func bound(t *testing.T, way string) int {
 		t.Fatal(err)
 	}
 	at = at.(map[string]any)["spec"].(map[string]any)["versions"].([]any)[0] //nolint:forcetypeassert // a definition has versions
-	for _, step := range strings.Fields("schema openAPIV3Schema properties spec " + way) {
+	for step := range strings.FieldsSeq("schema openAPIV3Schema properties spec " + way) {
 		fields, ok := at.(map[string]any)
 		if !ok || fields[step] == nil {
 			t.Fatalf("the definition has no %s on the way %s", step, way)

@@ -93,7 +93,8 @@ func TestHealthCheckAsksWhatItCan(t *testing.T) {
 		},
 		{
 			"a port that leads nowhere", said("+protocol-port=http:80", "+health-check-flag=on", "+health-check-connect-port=9", "+health-check-uri=/healthz"),
-			usual, []string{aliPrefix + "health-check-uri"},
+			usual,
+			[]string{aliPrefix + "health-check-uri"},
 		},
 		{
 			"a timeout below the usual interval", said("+health-check-switch=on", "+health-check-connect-timeout=1"),
