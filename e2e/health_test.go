@@ -38,6 +38,7 @@ func TestHealthAndAccess(t *testing.T) {
 		{"a node that fails its health check gives the address away", failingNodeGivesTheAddressAway},
 		{"an address that fails everywhere stays", failingEverywhereStays},
 		{"a node without local endpoints fails", nodeWithoutLocalEndpointsFails},
+		{"a node outside of the source ranges asks its node port", nodeOutsideTheRangesAsksItsNodePort},
 		{"probes of every type", probesOfEveryType},
 		{"manifest of kube-vip", manifestOfKubeVIP},
 		{"denied clients get nothing", deniedClientsGetNothing},
@@ -104,7 +105,13 @@ func (s *space) awaitFailing(node string, addr netip.Addr, words ...string) {
 // nodes forward to endpoints here.
 func (s *space) cutOff(node string, addr netip.Addr) (heal func()) {
 	s.t.Helper()
-	script := fmt.Sprintf("add table inet fault; add chain inet fault post { type filter hook postrouting priority 50; }; add rule inet fault post ct original ip daddr %s drop", addr)
+	return s.cutOffWhat(node, "ct original ip daddr "+addr.String())
+}
+
+// cutOffWhat is cutOff for packets that match.
+func (s *space) cutOffWhat(node, which string) (heal func()) {
+	s.t.Helper()
+	script := "add table inet fault; add chain inet fault post { type filter hook postrouting priority 50; }; add rule inet fault post " + which + " drop"
 	if _, err := s.Exec(s.t.Context(), node, "nft", script); err != nil {
 		s.t.Fatal(err)
 	}
@@ -113,6 +120,29 @@ func (s *space) cutOff(node string, addr netip.Addr) (heal func()) {
 			s.t.Error(err)
 		}
 	}
+}
+
+// nodeOutsideTheRangesAsksItsNodePort: kube-proxy would drop what the node sends to the address, which the client reaches.
+func nodeOutsideTheRangesAsksItsNodePort(s *space) {
+	s.onSegment()
+	s.backends("n2")
+	made := s.service("web", checked, func(service *corev1.Service) {
+		service.Spec.AllocateLoadBalancerNodePorts = new(true)
+		service.Spec.LoadBalancerSourceRanges = []string{s.Addr4(lab.Client).String() + "/32"}
+	})
+	addr := s.awaitCount("web", 1)[0]
+	s.awaitAnswer(lab.Client, addr)
+	s.awaitHealthy(addr, metav1.ConditionTrue)
+	for _, node := range s.Nodes() {
+		s.awaitFailing(node, addr)
+	}
+	owner, port := s.awaitOwner(addr), made.Spec.Ports[0].NodePort
+	heal := s.cutOffWhat(owner, fmt.Sprintf("tcp dport 1-65535 ct original proto-dst %d", port))
+	defer heal()
+	s.awaitFailing(owner, addr, s.namespace+"/web", fmt.Sprintf(":%d/", port), "no answer in time")
+	s.awaitOwner(addr, owner)
+	s.awaitHealthy(addr, metav1.ConditionTrue)
+	s.awaitAnswer(lab.Client, addr)
 }
 
 func failingNodeGivesTheAddressAway(s *space) {

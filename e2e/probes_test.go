@@ -49,7 +49,13 @@ func quickElsewhere(more ...string) map[string]string {
 	return all
 }
 
-// probedServices returns a Service for each type of probe, and two whose health check is off.
+// switched adds the switch of ours to annotations, and one of Alibaba Cloud's that says the contrary and loses.
+func switched(all map[string]string, own, elsewhere string) map[string]string {
+	all[settings.HealthCheckKey], all[current+"health-check-switch"] = own, elsewhere
+	return all
+}
+
+// probedServices returns a Service for each type of probe, and three whose health check is off.
 func (s *space) probedServices(pod *lab.Pod) (all []probed, v *shop) {
 	s.t.Helper()
 	v = s.open(pod)
@@ -95,7 +101,7 @@ func (s *space) probedServices(pod *lab.Pod) (all []probed, v *shop) {
 			[2]string{"status 302, want 200-299", "no answer in time (1s)"},
 		},
 		{
-			"https", quick("type=https", "path=/healthz", "host="+shopHost, "codes=204"), port(443, shopHTTPS),
+			"https", switched(quick("type=https", "port=443", "path=/healthz", "host="+shopHost, "codes=204"), "on", "off"), port(443, shopHTTPS),
 			web("https"), served("https"),
 			[2]string{"status 503, want 204", "no answer in time (1s)"},
 		},
@@ -111,6 +117,11 @@ func (s *space) probedServices(pod *lab.Pod) (all []probed, v *shop) {
 		},
 		{
 			"switched-off", quickElsewhere("health-check-switch=off", "health-check-type=tcp"),
+			port(81, shopUnchecked), web("http"), served("off"),
+			[2]string{},
+		},
+		{
+			"off-by-us", switched(quick("type=http", "path=/healthz"), "off", "on"),
 			port(81, shopUnchecked), web("http"), served("off"),
 			[2]string{},
 		},
@@ -146,7 +157,7 @@ func probesOfEveryType(s *space) {
 	for _, one := range all {
 		s.service(one.name, forPods("web"), annotations(one.annotations), annotated(settings.NodesKey, "kubernetes.io/hostname in (n1,n3)"),
 			func(service *corev1.Service) {
-				if one.name == "http" {
+				if one.name == "http" || one.name == "https" { // the first port speaks something else
 					service.Spec.Ports = append(service.Spec.Ports, one.port)
 				} else {
 					service.Spec.Ports = []corev1.ServicePort{one.port}
