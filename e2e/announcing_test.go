@@ -404,6 +404,34 @@ func addressOfAnotherStationIsNotUsed(s *space) {
 		return bytes.Equal(have, stranger), fmt.Sprintf("%s, %v", have, refused), err
 	})
 	s.awaitWarning(ipam.ObjectName(first), first.String(), stranger.String())
+	s.claimOfStranger(first.Next(), stranger)
+	s.wantAddresses("web", first.Next())
+}
+
+// claimOfStranger lets the station claim an address that is announced, which is told of and defended, and changes nothing.
+func (s *space) claimOfStranger(addr netip.Addr, stranger net.HardwareAddr) {
+	owner := s.awaitOwner(addr)
+	if err := s.AddAddress("stranger", netip.PrefixFrom(addr, 24)); err != nil {
+		s.t.Fatal(err)
+	}
+	client := s.Addr4(lab.Client)
+	if _, err := s.Exec(s.t.Context(), "stranger", "ip", "route", "replace", client.String(), "dev", "eth0", "src", addr.String()); err != nil {
+		s.t.Fatal(err)
+	}
+	lab.Await(s.t.Context(), s.t, "the claim to be told of", func(ctx context.Context) (bool, string, error) {
+		// The question for the client's hardware address names the address as the stranger's.
+		if _, err := s.Exec(ctx, "stranger", "ip", "neigh", "flush", "dev", "eth0"); err != nil {
+			return false, "", err
+		}
+		_, refused := s.Ask(ctx, "stranger", url(client))
+		vip := s.wantVIP(addr)
+		conflict := meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionConflict)
+		return conflict && vip.Status.Node == owner, fmt.Sprintf("%+v, %v", vip.Status, refused), nil
+	})
+	s.awaitWarning(ipam.ObjectName(addr), addr.String(), stranger.String())
+	if err := s.RemoveAddress("stranger", netip.PrefixFrom(addr, 24)); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func localTrafficFollowsEndpoints(s *space) {
