@@ -74,6 +74,8 @@ func (x *Index) pickAddress(req Request) (Choice, error) {
 		for _, name := range req.Pools {
 			refusals = append(refusals, refusal(PoolSpec{Name: name}, ReasonAddress, req))
 		}
+	case req.Had:
+		return Choice{Address: req.Address, Pool: spec.Name}, nil
 	case spec.refuse(req) != "":
 		refusals = append(refusals, refusal(spec, spec.refuse(req), req))
 	case x.overLimit(spec, req):

@@ -18,6 +18,9 @@ type Request struct {
 	Family Family
 	// Address is the one address wanted; invalid if any will do.
 	Address netip.Addr
+	// Had says that the Service has had Address all along: the pool that has it
+	// is asked for no policy, which is for those that come.
+	Had bool
 	// Pools names the pools to take it from, in order; any if empty.
 	Pools []string
 	// Within narrows the search to a range, which must lie inside one pool.

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
@@ -55,5 +56,23 @@ func TestAKeptAddressThatIsNotAskedForAnyMoreIsLeft(t *testing.T) {
 	w.gets(moved, "10.0.1.1")
 	if kept := w.vip("10.0.0.1"); len(kept.Spec.Services) > 0 || kept.Spec.ReservedFor == nil {
 		t.Errorf("the former address is claimed: %+v", kept.Spec)
+	}
+}
+
+func TestAnAddressIsClaimedBackWhateverItsPoolSaysNow(t *testing.T) {
+	for name, edit := range map[string]func(*v1alpha1.AddressPoolSpec){
+		"disabled":      func(spec *v1alpha1.AddressPoolSpec) { spec.Disabled = true },
+		"for others":    onlyFor("other"),
+		"limit reached": func(spec *v1alpha1.AddressPoolSpec) { spec.MaxPerNamespace = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"), poolOf("q", "10.0.1.1-10.0.1.9"))
+			w.gets(balanced("ns", "a", 80), "10.0.0.1")
+			w.editPool("p", edit)
+			had := balanced("ns", "b", 80)
+			had.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "10.0.0.4"}}
+			w.gets(had, "10.0.0.4")
+			w.gets(balanced("ns", "c", 80), "10.0.1.1")
+		})
 	}
 }

@@ -175,7 +175,7 @@ func (r *Reconciler) reclaim(ctx context.Context, service *corev1.Service, want 
 			continue
 		}
 		former := request
-		former.Address = addr
+		former.Address, former.Had = addr, true
 		if vip, err := r.create(ctx, service, want, former); err == nil {
 			return vip
 		}
