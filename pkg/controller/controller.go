@@ -68,17 +68,13 @@ type Controller struct {
 	services corev1client.CoreV1Interface
 	// votes wakes the goroutine that looks for dead nodes; more than one wake-up is one.
 	votes chan struct{}
-
-	mu       sync.Mutex
-	lastText map[string]string // the last error of a Service, so that an event says each only once
 }
 
 // New returns a Controller and registers its handlers with the informers, which the caller starts.
 func New(config Config) *Controller {
 	c := &Controller{
-		config:   config,
-		lastText: map[string]string{},
-		votes:    make(chan struct{}, 1),
+		config: config,
+		votes:  make(chan struct{}, 1),
 		queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[item](100*time.Millisecond, time.Minute),
 			workqueue.TypedRateLimitingQueueConfig[item]{Name: Name}),

@@ -56,6 +56,7 @@ func (c *Controller) serviceHandlers() cache.ResourceEventHandler {
 		DeleteFunc: func(obj any) {
 			if service, ok := last(obj).(*corev1.Service); ok {
 				c.addVirtualIPs(service, &corev1.Service{})
+				c.config.Balancers.Forget(service)
 			}
 			c.addAfter(serviceKind, keyOf(obj), settle)
 		},

@@ -150,3 +150,28 @@ func TestQuarantineEnds(t *testing.T) {
 		w.wantHolders("10.0.0.1", "b")
 	})
 }
+
+// TestServiceMadeAnewIsToldAgain deletes a Service that waits, and makes it again.
+func TestServiceMadeAnewIsToldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "10.0.0.1")
+		w.create("a", 80)
+		for range 2 {
+			for len(w.events.Events) > 0 {
+				<-w.events.Events
+			}
+			w.create("b", 80)
+			w.look("b")
+			if got := len(w.events.Events); got != 1 {
+				t.Errorf("%d events, want one", got)
+			}
+			if err := w.kube.CoreV1().Services("ns").Delete(t.Context(), "b", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			if got := w.config.Balancers.Waiting(); len(got) > 0 {
+				t.Errorf("%v wait though they are gone", got)
+			}
+		}
+	})
+}

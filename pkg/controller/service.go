@@ -44,9 +44,7 @@ func (c *Controller) reconcileService(ctx context.Context, key string) error {
 		return nil // the stock controller cleans up, and takes the finalizer off after that
 	}
 	status, err := c.config.Balancers.Ensure(ctx, service)
-	if err == nil {
-		c.explained(key)
-	} else {
+	if err != nil {
 		err = c.explain(service, err)
 	}
 	if status == nil || len(status.Ingress) == 0 {
@@ -89,27 +87,14 @@ func (c *Controller) explain(service *corev1.Service, err error) error {
 	if !loadbalancer.Permanent(err) {
 		return err
 	}
+	reason := loadbalancer.ReasonNotAssigned
 	if errors.Is(err, settings.ErrInvalid) {
-		if c.config.Balancers.Told(service, err) {
-			c.config.Events.Event(service, corev1.EventTypeWarning, loadbalancer.ReasonInvalidSettings, err.Error())
-		}
-		return nil
+		reason = loadbalancer.ReasonInvalidSettings
 	}
-	key := keyOf(service)
-	c.mu.Lock()
-	said := c.lastText[key] == err.Error()
-	c.lastText[key] = err.Error()
-	c.mu.Unlock()
-	if !said {
-		c.config.Events.Event(service, corev1.EventTypeWarning, loadbalancer.ReasonNotAssigned, err.Error())
+	if c.config.Balancers.Told(service, err) {
+		c.config.Events.Event(service, corev1.EventTypeWarning, reason, err.Error())
 	}
 	return nil
-}
-
-func (c *Controller) explained(key string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.lastText, key)
 }
 
 // releaseOrphan gives up the claims of a Service that is gone, or that is none of ours any more, when nothing else will:

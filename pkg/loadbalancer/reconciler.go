@@ -233,6 +233,12 @@ func (r *Reconciler) Release(ctx context.Context, namespace, name string, uid ty
 	return errors.Join(errs...)
 }
 
+// Forget drops what was told of a Service that is gone, and that it waits. Its claims stay: see Release.
+func (r *Reconciler) Forget(service *corev1.Service) {
+	r.setWaiting(Key(service.Namespace, service.Name), false)
+	r.teller.forget(service.UID)
+}
+
 // claimsOf returns the VirtualIPs on which the Service of that key and UID has a claim.
 func (r *Reconciler) claimsOf(key string, uid types.UID) []*v1alpha1.VirtualIP {
 	return slices.DeleteFunc(r.book.claimedBy(key), func(vip *v1alpha1.VirtualIP) bool {
