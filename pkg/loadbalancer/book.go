@@ -211,6 +211,18 @@ func (b *book) claim(req ipam.Request, now time.Time, place func(choice ipam.Cho
 	return choice, candidates, nil
 }
 
+// poolOf returns the name of the pool that has the address of a VirtualIP, or nothing where none has.
+func (b *book) poolOf(vip *v1alpha1.VirtualIP) string {
+	addr, ok := address(vip)
+	if !ok {
+		return ""
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name, _ := b.index.PoolOf(addr)
+	return name
+}
+
 // admit tells why an address of a pool is not for a Service, or nil.
 func (b *book) admit(pool string, req ipam.Request) error {
 	b.mu.Lock()

@@ -57,6 +57,19 @@ func TestAReservationIsForThoseItsPoolIsFor(t *testing.T) {
 	}
 }
 
+func TestAReservationIsOfThePoolThatHasItsAddress(t *testing.T) {
+	routed := func(spec *v1alpha1.AddressPoolSpec) {
+		spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
+	}
+	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9", onlyFor("a"), routed), reservation("10.0.0.5", "", "static"))
+	w.refused(balanced("b", "x", 80, settings.IDKey, "static"), ipam.ErrNotAllowed, "pool p: namespace b not allowed")
+	w.gets(balanced("a", "x", 80, settings.IDKey, "static"), "10.0.0.5")
+	spec := w.vip("10.0.0.5").Spec
+	if spec.Pool != "p" || len(spec.Announce) != 1 || spec.Announce[0].BGP == nil || spec.Announce[0].L2 != nil {
+		t.Errorf("pool %q, announced as %+v; want it as pool p says", spec.Pool, spec.Announce)
+	}
+}
+
 func TestAnEditOfWhomAPoolIsForTakesNothingAway(t *testing.T) {
 	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9", onlyFor("a")))
 	service := balanced("a", "x", 80)

@@ -27,6 +27,9 @@ var errGone = errors.New("the VirtualIP is gone")
 func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) (*v1alpha1.VirtualIP, error) {
 	key := Key(service.Namespace, service.Name)
 	return r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
+		if now.Spec.Pool == "" {
+			now.Spec.Pool = r.book.poolOf(now) // its owner did not say it, and what the pool says holds all the same
+		}
 		if err := r.admit(now, service, want); err != nil {
 			r.metrics.failed(err)
 			return fmt.Errorf("address %s: %w", now.Spec.Address, err)
