@@ -81,3 +81,11 @@ func TestAnEditOfWhomAPoolIsForTakesNothingAway(t *testing.T) {
 		t.Errorf("port %d is on record, want 81", got)
 	}
 }
+
+func TestARangeHoldsForASharedAddressToo(t *testing.T) {
+	const key = settings.SharingKeyKey
+	w := newWorld(t, poolOf("p", "10.0.0.0/24"))
+	w.gets(balanced("ns", "a", 1, key, "dns"), "10.0.0.0")
+	w.gets(balanced("ns", "b", 2, key, "dns", settings.AddressRangeKey, "10.0.0.128/30"), "10.0.0.128")
+	w.gets(balanced("ns", "c", 3, key, "dns", settings.AddressRangeKey, "10.0.0.128/30"), "10.0.0.128")
+}

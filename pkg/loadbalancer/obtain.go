@@ -134,7 +134,11 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 		return r.sharable(vip, service.Namespace, want.SharingKey) &&
 			(len(want.PoolsOf(family)) == 0 || slices.Contains(want.PoolsOf(family), vip.Spec.Pool))
 	})
-	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool { return r.estranged(vip, service) != nil })
+	within := r.request(service, want, family).Within
+	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool {
+		addr, ok := address(vip)
+		return !ok || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil
+	})
 	var refused error
 	for _, vip := range inFamily(shared, family) {
 		joined, err := r.join(ctx, vip, service, want)
