@@ -78,6 +78,7 @@ spec:
 	})
 }
 
+// TestBGPPeerSchemaRefuses: what says who the peer is, and who speaks to it.
 func TestBGPPeerSchemaRefuses(t *testing.T) {
 	try(t, "BGPPeer", "bgppeers", []example{
 		{"no peer", `spec: {peerASN: 1, localASN: 1}`, []string{"spec", "exactly one of peerAddress, peerInterface and peerDiscovery"}},
@@ -111,19 +112,6 @@ func TestBGPPeerSchemaRefuses(t *testing.T) {
 			"source address", `spec: {peerAddress: 10.0.0.1, sourceAddress: eth0, peerASN: 1, localASN: 1}`,
 			[]string{"spec.sourceAddress", "eth0", "must be an IP address"},
 		},
-		{"port", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, port: 65536}`, []string{"spec.port", "65536", "65535"}},
-		{
-			"hold time too short", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 2s}`,
-			[]string{"spec.holdTime", "between 3s and 65535s"},
-		},
-		{
-			"no hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 0s}`,
-			[]string{"spec.holdTime", "between 3s and 65535s"},
-		},
-		{
-			"keepalive as long as the default hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, keepalive: 90s}`,
-			[]string{"spec", "keepalive must be shorter than holdTime, which is 90s"},
-		},
 		{
 			"link-local peer", `spec: {peerAddress: "fe80::1", peerASN: 1, localASN: 1}`,
 			[]string{"spec.peerAddress", "fe80::1", "must not be link-local: peerInterface"},
@@ -139,6 +127,25 @@ func TestBGPPeerSchemaRefuses(t *testing.T) {
 		{
 			"IPv4 source of an unnumbered session", `spec: {peerInterface: eth0, sourceAddress: 10.0.0.2, peerASN: 1, localASN: 1}`,
 			[]string{"spec", "sourceAddress must be of the peer's family"},
+		},
+	})
+}
+
+// TestBGPPeerSchemaRefusesSettings: what says how the session is kept.
+func TestBGPPeerSchemaRefusesSettings(t *testing.T) {
+	try(t, "BGPPeer", "bgppeers", []example{
+		{"port", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, port: 65536}`, []string{"spec.port", "65536", "65535"}},
+		{
+			"hold time too short", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 2s}`,
+			[]string{"spec.holdTime", "between 3s and 65535s"},
+		},
+		{
+			"no hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, holdTime: 0s}`,
+			[]string{"spec.holdTime", "between 3s and 65535s"},
+		},
+		{
+			"keepalive as long as the default hold time", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, keepalive: 90s}`,
+			[]string{"spec", "keepalive must be shorter than holdTime, which is 90s"},
 		},
 		{
 			"BFD over several hops", `spec: {peerAddress: 10.0.0.1, peerASN: 1, localASN: 1, ebgpMultiHop: 2, bfd: {}}`,
