@@ -49,7 +49,7 @@ func reasons(file sourceFile) map[string]token.Pos {
 		if !ok || literal.Kind != token.STRING {
 			return
 		}
-		if text, err := strconv.Unquote(literal.Value); err == nil && regexp.MustCompile(`^([A-Z][a-z]+)+$`).MatchString(text) {
+		if text, err := strconv.Unquote(literal.Value); err == nil && regexp.MustCompile(`^[A-Z][a-z]+([A-Z]+[a-z]+)*$`).MatchString(text) {
 			found[text] = literal.Pos()
 		}
 	}
