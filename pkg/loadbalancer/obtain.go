@@ -84,15 +84,19 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 		if !satisfies(vip, request.Key, want) {
 			continue
 		}
-		if joined, err := r.join(ctx, vip, service, want); err == nil {
-			return joined, nil
+		if joined, err := r.join(ctx, vip, service, want); err == nil || !elsewhere(err) {
+			return joined, err
 		}
 	}
-	if vip := r.reclaim(ctx, service, want, request, have); vip != nil {
-		return vip, nil
+	if vip, err := r.reclaim(ctx, service, want, request, have); vip != nil || err != nil {
+		return vip, err
 	}
 	return r.create(ctx, service, want, request)
 }
+
+// elsewhere tells whether an address that a Service did not get is to make it look for another one. What another try can
+// mend is not: the address that its clients know must not change because one request was lost.
+func elsewhere(err error) bool { return Permanent(err) || errors.Is(err, errGone) }
 
 // request says in the terms of the index what the Service asks for.
 func (r *Reconciler) request(service *corev1.Service, want settings.Settings, family ipam.Family) ipam.Request {
@@ -137,13 +141,13 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 	within := r.request(service, want, family).Within
 	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool {
 		addr, ok := address(vip)
-		return !ok || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil
+		return !ok || inConflict(vip) || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil
 	})
 	var refused error
 	for _, vip := range inFamily(shared, family) {
 		joined, err := r.join(ctx, vip, service, want)
-		if err == nil {
-			return joined, nil
+		if err == nil || !elsewhere(err) {
+			return joined, err
 		}
 		refused = err
 	}
@@ -165,8 +169,9 @@ func (r *Reconciler) sharable(vip *v1alpha1.VirtualIP, namespace, key string) bo
 	return slices.ContainsFunc(vip.Spec.Services, func(claim v1alpha1.ServiceClaim) bool { return claim.Namespace == namespace })
 }
 
-// reclaim claims back an address that stands in the Service's status and whose VirtualIP is missing.
-func (r *Reconciler) reclaim(ctx context.Context, service *corev1.Service, want settings.Settings, request ipam.Request, have []*v1alpha1.VirtualIP) *v1alpha1.VirtualIP {
+// reclaim claims back an address that stands in the Service's status and whose VirtualIP is missing. Nil without an error
+// means that there is none.
+func (r *Reconciler) reclaim(ctx context.Context, service *corev1.Service, want settings.Settings, request ipam.Request, have []*v1alpha1.VirtualIP) (*v1alpha1.VirtualIP, error) {
 	for _, ingress := range service.Status.LoadBalancer.Ingress {
 		addr, err := netip.ParseAddr(ingress.IP)
 		known := r.book.get(ipam.ObjectName(addr)) != nil || slices.ContainsFunc(have, func(vip *v1alpha1.VirtualIP) bool {
@@ -180,11 +185,11 @@ func (r *Reconciler) reclaim(ctx context.Context, service *corev1.Service, want 
 		}
 		former := request
 		former.Address, former.Had = addr, true
-		if vip, err := r.create(ctx, service, want, former); err == nil {
-			return vip
+		if vip, err := r.create(ctx, service, want, former); err == nil || !elsewhere(err) {
+			return vip, err
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // create claims an address by creating its VirtualIP. Where somebody else was quicker, the address is marked taken and

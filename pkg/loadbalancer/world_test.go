@@ -3,7 +3,6 @@
 package loadbalancer
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
@@ -145,11 +143,6 @@ func (w *world) editPool(name string, edit func(*v1alpha1.AddressPoolSpec)) {
 	if _, err := pools.Update(w.Context(), pool, metav1.UpdateOptions{}); err != nil {
 		w.Fatal(err)
 	}
-	err = wait.PollUntilContextTimeout(w.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return apiequality.Semantic.DeepEqual(w.pool(name).Spec, pool.Spec), nil
-	})
-	if err != nil {
-		w.Fatal(err)
-	}
+	w.knows(func() bool { return apiequality.Semantic.DeepEqual(w.pool(name).Spec, pool.Spec) })
 	w.refreshPools()
 }
