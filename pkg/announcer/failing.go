@@ -56,7 +56,9 @@ func (a *agent) watch(ad *address) {
 	layer2, checks := d.configured && d.candidate, probed(spec)
 	routed := checks && routedBy(spec, a.view)
 	if layer2 || routed {
-		a.gates.watch(ad.addr, ad.vip, layer2 && spec.Candidates[0] == a.self)
+		// Where it is announced already, kube-proxy has had the time, and this node may be asked to take it over.
+		soon := spec.Candidates[0] == a.self || ad.vip.Status.Node != ""
+		a.gates.watch(ad.addr, ad.vip, layer2 && soon)
 	} else {
 		a.gates.forget(ad.addr)
 	}

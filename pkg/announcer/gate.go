@@ -55,10 +55,10 @@ func (g *gateKeeper) state(addr netip.Addr) programming {
 	return g.checker.state(addr)
 }
 
-// watch has the address checked from now on; mine says that this node is its first candidate.
-func (g *gateKeeper) watch(addr netip.Addr, vip *v1alpha1.VirtualIP, mine bool) {
+// watch has the address checked from now on: soon, or once kube-proxy has mostly followed.
+func (g *gateKeeper) watch(addr netip.Addr, vip *v1alpha1.VirtualIP, soon bool) {
 	if g.checker != nil {
-		g.checker.watch(addr, vip.Spec.Services, mine)
+		g.checker.watch(addr, vip.Spec.Services, soon)
 	}
 }
 

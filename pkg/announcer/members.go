@@ -91,8 +91,6 @@ func (a *agent) settle(ctx context.Context) {
 	a.settled = true
 	klog.FromContext(ctx).Info("Taking part", "members", len(a.alive)+1, "voters", len(a.voters), "addresses", len(a.vips))
 	a.step(ctx, ownership.Settled{})
-	// The node that is updated next may hand over what it has as soon as this one is ready.
-	a.gates.hurry()
 	a.settleStatus()
 }
 
