@@ -132,6 +132,21 @@ func (s *space) awaitOwner(addr netip.Addr, not ...string) (owner string) {
 	return owner
 }
 
+// awaitKnown waits until an address has been announced for so long that all candidates know of it. Who takes an address over
+// without knowing looks for another station first.
+func (s *space) awaitKnown(addr netip.Addr) {
+	s.t.Helper()
+	lab.Await(s.t.Context(), s.t, fmt.Sprintf("%s to have been announced for three seconds", addr), func(ctx context.Context) (bool, string, error) {
+		vip, err := s.vip(ctx, addr)
+		if err != nil {
+			return false, err.Error(), nil //nolint:nilerr // tried again: the wait reports it
+		}
+		c := meta.FindStatusCondition(vip.Status.Conditions, v1alpha1.ConditionAnnounced)
+		return c != nil && c.Status == metav1.ConditionTrue && time.Since(c.LastTransitionTime.Time) >= 3*time.Second,
+			fmt.Sprintf("%+v", vip.Status), nil
+	})
+}
+
 // awaitSpeaker waits until the client's neighbour cache has another node for the address than the given one, and the
 // address answers.
 func (s *space) awaitSpeaker(addr netip.Addr, not string) (node string) {
@@ -312,6 +327,7 @@ func killedAnnouncerLosesItsAddress(s *space) {
 func crashedNodeLosesItsAddress(s *space) {
 	addr := s.web()
 	owner := s.awaitOwner(addr)
+	s.awaitKnown(addr)
 	if err := s.PowerOffNode(s.t.Context(), owner); err != nil {
 		s.t.Fatal(err)
 	}

@@ -206,10 +206,11 @@ func failingEverywhereStays(s *space) {
 	addr := s.checkedWeb()
 	owner := s.awaitOwner(addr)
 	pod.Process().Kill()
+	const why = "connection re" // refused, or reset where the probe was under way
 	for _, node := range s.Nodes() {
-		s.awaitFailing(node, addr, "connection refused")
+		s.awaitFailing(node, addr, why)
 	}
-	s.awaitWarning("web", "every node", addr.String(), "connection refused")
+	s.awaitWarning("web", "every node", addr.String(), why)
 	s.awaitWarning(ipam.ObjectName(addr), "every node")
 	s.awaitHealthy(addr, metav1.ConditionFalse)
 	if now := s.awaitOwner(addr); s.speaker(addr) != now {

@@ -94,7 +94,7 @@ zones:
 	if err != nil || !tainted(node) {
 		t.Errorf("a node without addresses has lost its taint: %v, %v", node.Spec, err)
 	}
-	report := fmt.Sprintf(`{"status":{"owned":0,"members":1,"interfaces":[{"name":"eth0","up":true,"defaultRoute":true,"addresses":["%s/24","%s/64"]}]}}`,
+	report := fmt.Sprintf(`{"status":{"owned":0,"members":1,"interfaces":[{"name":"eth0","mac":"02:00:00:00:00:01","up":true,"defaultRoute":true,"addresses":["%s/24","%s/64"]}]}}`,
 		c.Addr4("n1"), c.Addr6("n1"))
 	if err := c.Apply(ctx, `{"apiVersion":"fairlead.dev/v1alpha1","kind":"Announcer","metadata":{"name":"n1"}}`); err != nil {
 		t.Fatal(err)

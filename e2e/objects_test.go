@@ -211,7 +211,8 @@ func (s *space) wantAddresses(name string, want ...netip.Addr) {
 	}
 }
 
-// warnings returns the texts of the warnings about an object of the namespace, or of a cluster-wide one.
+// warnings returns the texts of the warnings about an object of the namespace, or of a cluster-wide one, but for those of
+// Kubernetes' own controllers.
 func (s *space) warnings(ctx context.Context, name string) []string {
 	events, err := s.Client().CoreV1().Events("").List(ctx, metav1.ListOptions{
 		FieldSelector: fields.Set{"involvedObject.name": name, "type": corev1.EventTypeWarning}.String(),
@@ -221,7 +222,8 @@ func (s *space) warnings(ctx context.Context, name string) []string {
 	}
 	var texts []string
 	for _, event := range events.Items {
-		if event.InvolvedObject.Namespace == s.namespace || event.InvolvedObject.Namespace == "" {
+		ours := event.InvolvedObject.Namespace == s.namespace || event.InvolvedObject.Namespace == ""
+		if ours && event.Source.Component != "endpoint-controller" && event.Source.Component != "endpoint-slice-controller" {
 			texts = append(texts, event.Reason+": "+event.Message)
 		}
 	}

@@ -74,7 +74,7 @@ func TestPlugin(t *testing.T) {
 	}
 
 	// Draining moves the address, and the plugin knows why.
-	if output, code := s.ask(ctx, "drain", owner); code != 0 || !strings.Contains(output, "owns no address") {
+	if output, code := s.ask(ctx, "drain", owner); code != 0 || !strings.Contains(output, "announces no address") {
 		t.Errorf("exit code %d:\n%s", code, output)
 	}
 	lab.Await(ctx, t, "the plugin to name the other node", func(ctx context.Context) (bool, string, error) {
