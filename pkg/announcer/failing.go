@@ -57,8 +57,8 @@ func (a *agent) watch(ad *address) {
 	routed := checks && routedBy(spec, a.view)
 	if layer2 || routed {
 		// Where it is announced already, kube-proxy has had the time, and this node may be asked to take it over.
-		soon := spec.Candidates[0] == a.self || ad.vip.Status.Node != ""
-		a.gates.watch(ad.addr, ad.vip, layer2 && soon)
+		soon := layer2 && (spec.Candidates[0] == a.self || ad.vip.Status.Node != "")
+		a.gates.watch(ad.addr, ad.vip, soon)
 	} else {
 		a.gates.forget(ad.addr)
 	}
