@@ -72,10 +72,28 @@ func TestStandbyIsReadyToTakeOver(t *testing.T) {
 				t.Errorf("the gate is %v, known %v, a second after the start", gate, known)
 			}
 		})
-	}, func(ctx context.Context, l *loopTest) {
-		look := func(context.Context, netip.Addr, portOf) (bool, error) { return true, nil }
-		l.gates.checker = newProgramChecker(look, func(addrs []netip.Addr) {
-			l.do(ctx, func() { l.lookedAt(ctx, addrs) })
-		})
+	}, followedByKubeProxy)
+}
+
+// TestRoutedAddressIsCheckedWithoutCandidates: BGP announces it from all nodes, so that nobody is a candidate.
+func TestRoutedAddressIsCheckedWithoutCandidates(t *testing.T) {
+	routed := vipA(overBGP, func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Candidates = nil
+		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
+		vip.Spec.Services[0].HealthCheck = &v1alpha1.HealthCheck{Type: v1alpha1.HealthCheckTCP}
+	})
+	withLoop(t, routed, func(l *loopTest) {
+		l.pass(2 * standbyLook)
+		if got := l.gates.state(addrOfA()); got != programmed {
+			t.Errorf("what kube-proxy has made of the address is %v", got)
+		}
+	}, followedByKubeProxy, func(_ context.Context, l *loopTest) { l.routing.setRouters([]string{"tor-a"}) })
+}
+
+// followedByKubeProxy has addresses looked at, and kube-proxy follow at once.
+func followedByKubeProxy(ctx context.Context, l *loopTest) {
+	look := func(context.Context, netip.Addr, portOf) (bool, error) { return true, nil }
+	l.gates.checker = newProgramChecker(look, func(addrs []netip.Addr) {
+		l.do(ctx, func() { l.lookedAt(ctx, addrs) })
 	})
 }
