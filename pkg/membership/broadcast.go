@@ -76,7 +76,7 @@ func (m *Membership) targets() []memberlist.Node {
 	defer m.mu.RUnlock()
 	nodes := make([]memberlist.Node, 0, len(m.view.members))
 	for _, e := range m.view.members {
-		if e.listed && !e.gone {
+		if e.member() && !e.gone {
 			nodes = append(nodes, e.node)
 		}
 	}

@@ -60,6 +60,8 @@ type peer struct {
 	failed    bool
 	probeAt   time.Time // when to have memberlist probe it, once failed
 	probed    int       // answers to such probes
+	// disputed is since when memberlist holds it to be dead; zero for not.
+	disputed time.Time
 }
 
 type actionKind uint8
@@ -74,6 +76,7 @@ const (
 	fail    // verdict
 	acquit  // no longer suspect or failed
 	overrule
+	concede // memberlist is right that it is dead
 )
 
 // action is something the caller must do. to is empty for verdicts; subjects are the accused, or whom a verdict is on.
@@ -273,6 +276,7 @@ func (d *detector) tick(now time.Time) []action {
 	out = append(out, d.ask(now)...)
 	out = append(out, d.judge(now)...)
 	out = append(out, d.recheck(now)...)
+	out = append(out, d.settle(now)...)
 	d.due = d.next(now)
 	return out
 }
@@ -281,18 +285,26 @@ func (d *detector) tick(now time.Time) []action {
 func (d *detector) excuse(late time.Duration, now time.Time) {
 	d.stalls++
 	for _, p := range d.peers {
+		if !p.disputed.IsZero() {
+			p.disputed = earlier(p.disputed.Add(late), now)
+		}
 		if p.failed || p.heard.IsZero() {
 			continue
 		}
-		if p.heard = p.heard.Add(late); p.heard.After(now) {
-			p.heard = now
-		}
+		p.heard = earlier(p.heard.Add(late), now)
 		delete(p.witnesses, d.self)
 		p.accusedAt, p.accuseAt = time.Time{}, time.Time{}
 		if !p.asked.IsZero() {
 			p.asked, p.nextPing = now, now
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // everyone returns all members but one.
@@ -352,6 +364,11 @@ func (d *detector) next(now time.Time) time.Time {
 		}
 		consider(p.asked, d.leastAnswerTime())
 		consider(p.asked, d.answerTime())
+		if !p.disputed.IsZero() {
+			consider(p.asked, d.silence(p, now))
+			consider(p.disputed, d.refutation())
+			consider(p.disputed, longestDispute)
+		}
 	}
 	return first
 }

@@ -36,6 +36,8 @@ type simNode struct {
 	failed  map[string]time.Time
 	history []string
 	sent    int
+	// conceded: when disputes ended in memberlist's favour, first
+	conceded map[string]time.Time
 }
 
 type packet struct {
@@ -56,7 +58,7 @@ func newSim(n int, seed uint64) *sim {
 	for i := range n {
 		name := fmt.Sprintf("n%02d", i+1)
 		s.names = append(s.names, name)
-		s.nodes[name] = &simNode{d: newDetector(name, simInterval, simMisses), boot: bootID{byte(i + 1)}, failed: map[string]time.Time{}}
+		s.nodes[name] = &simNode{d: newDetector(name, simInterval, simMisses), boot: bootID{byte(i + 1)}, failed: map[string]time.Time{}, conceded: map[string]time.Time{}}
 		all = append(all, subject{name, s.nodes[name].boot})
 	}
 	for _, name := range s.names {
@@ -118,6 +120,12 @@ func (s *sim) act(name string, actions []action) {
 			for _, v := range a.subjects {
 				x.failed[v.name] = s.now
 				x.history = append(x.history, v.name)
+			}
+		case concede:
+			for _, v := range a.subjects {
+				if _, ok := x.conceded[v.name]; !ok {
+					x.conceded[v.name] = s.now
+				}
 			}
 		case acquit, overrule:
 			for _, v := range a.subjects {

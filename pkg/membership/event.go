@@ -14,7 +14,8 @@ type State uint8
 const (
 	// StateAlive: a member by gossip, and not silent where this node listens.
 	StateAlive State = iota
-	// StateSuspect: this node misses its heartbeats but has no second opinion yet.
+	// StateSuspect: this node misses its heartbeats but has no second opinion yet, or memberlist holds it to
+	// be dead and its heartbeats are heard.
 	StateSuspect
 	// StateDead: failed, by heartbeat or by memberlist. It stays listed until it returns, or until ten minutes after it is
 	// no longer a seed.

@@ -89,7 +89,9 @@ func (m *Membership) beat() {
 		case g := <-m.hearts.in:
 			got = append(got, g)
 		case <-m.listChanged:
-			d.members(m.watchable(), time.Now())
+			now := time.Now()
+			d.members(m.watchable(), now)
+			d.dispute(m.disputed(), now)
 		case name := <-m.probeAnswers:
 			m.act(d.probeAnswered(name))
 		}
@@ -134,7 +136,8 @@ func (m *Membership) hear(d *detector, g datagram, replay map[string]*replayStat
 	}
 }
 
-// watchable returns the members that take part in heartbeats: those memberlist has, that did not say goodbye.
+// watchable returns the members that take part in heartbeats: those memberlist has, and those in dispute, that did not say
+// goodbye.
 func (m *Membership) watchable() []subject {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -143,7 +146,7 @@ func (m *Membership) watchable() []subject {
 	}
 	var out []subject
 	for name, e := range m.view.members {
-		if e.listed && e.hasMeta && !e.gone {
+		if e.member() && e.hasMeta && !e.gone {
 			out = append(out, subject{name, e.meta.boot})
 		}
 	}
@@ -194,11 +197,18 @@ func (m *Membership) judged(a action) {
 		if a.kind == overrule {
 			cause = CauseProbe
 		}
+		if a.kind == concede {
+			m.emit(m.view.conceded(s.name, now)...)
+			continue
+		}
 		events := m.view.judged(s.name, a.kind == fail, a.kind == suspect, cause, now)
 		if a.kind == fail && len(events) == 1 {
 			events[0].Silence = a.silences[i]
 		}
 		m.emit(events...)
+	}
+	if a.kind == fail || a.kind == concede {
+		m.notifyListChanged() // who was in dispute is no member any more
 	}
 }
 

@@ -10,13 +10,13 @@ func (d *detector) ask(now time.Time) []action {
 	parted := d.manySilent(now)
 	var to []string
 	for _, p := range d.sorted() {
-		if !p.neighbour && !p.watched && !p.failed {
+		if !p.neighbour && !p.watched && !p.failed && p.disputed.IsZero() {
 			continue
 		}
 		doubtful := p.watched && !p.heard.IsZero() && now.Sub(p.heard) >= d.doubt(p, now)
 		switch {
 		case p.failed, p.heard.IsZero(), p.watched && !p.beating, !p.asked.IsZero(): // by their own schedule
-		case doubtful, parted && now.Sub(p.heard) >= d.interval/2, len(p.witnesses) > 0:
+		case doubtful, (parted || !p.disputed.IsZero()) && now.Sub(p.heard) >= d.interval/2, len(p.witnesses) > 0:
 			p.asked, p.nextPing, p.pause = now, now, d.interval
 		default:
 			p.nextPing = time.Time{}

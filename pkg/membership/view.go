@@ -18,6 +18,8 @@ type entry struct {
 	hasMeta bool
 	// listed: memberlist holds it to be alive (or suspected).
 	listed bool
+	// disputed: memberlist holds it to be dead, and the heartbeats have not conceded that yet.
+	disputed bool
 	// gone: the member of this boot said goodbye.
 	gone bool
 	// failed: the heartbeats hold it to be dead.
@@ -30,13 +32,16 @@ func (e *entry) state() State {
 	switch {
 	case e.gone:
 		return StateLeft
-	case !e.listed || e.failed:
+	case !e.member() || e.failed:
 		return StateDead
-	case e.suspect:
+	case e.suspect || e.disputed:
 		return StateSuspect
 	}
 	return StateAlive
 }
+
+// member reports whether it takes part, dead or alive.
+func (e *entry) member() bool { return e.listed || e.disputed }
 
 func (e *entry) up() bool { return e.State == StateAlive || e.State == StateSuspect }
 
@@ -63,17 +68,17 @@ func (v *view) joined(n memberlist.Node, now time.Time) []Event {
 	var events []Event
 	if known && e.boot() != mt.boot {
 		if e.up() && e.hasMeta {
-			e.listed = false
+			e.listed, e.disputed = false, false
 			events = v.settle(e, CauseRestart, now)
 		}
 		e.replay = replayWindow{}
 		e.failed, e.suspect, e.gone = false, false, false
 	}
-	wasListed := e.listed
+	wasMember := e.member()
 	ip, _ := netip.AddrFromSlice(n.Addr)
 	e.Addr = netip.AddrPortFrom(ip.Unmap(), n.Port)
-	e.node, e.meta, e.hasMeta, e.listed = n, mt, err == nil, true
-	if !wasListed {
+	e.node, e.meta, e.hasMeta, e.listed, e.disputed = n, mt, err == nil, true, false
+	if !wasMember {
 		e.failed, e.suspect = false, false
 	}
 	cause := CauseGossip
@@ -85,13 +90,24 @@ func (v *view) joined(n memberlist.Node, now time.Time) []Event {
 
 func (e *entry) boot() bootID { return e.meta.boot }
 
-// delisted records that memberlist has the node dead or gone.
+// delisted records that memberlist has the node dead or gone. It is in dispute if the heartbeats have not said so.
 func (v *view) delisted(name string, now time.Time) []Event {
 	e := v.members[name]
 	if e == nil {
 		return nil
 	}
+	e.disputed = e.disputed || e.listed && e.hasMeta && !e.gone && !e.failed
 	e.listed = false
+	return v.settle(e, CauseGossip, now)
+}
+
+// conceded records that the heartbeats have nothing to say against memberlist's verdict.
+func (v *view) conceded(name string, now time.Time) []Event {
+	e := v.members[name]
+	if e == nil {
+		return nil
+	}
+	e.disputed = false
 	return v.settle(e, CauseGossip, now)
 }
 
@@ -101,7 +117,7 @@ func (v *view) leaving(name string, boot bootID, now time.Time) []Event {
 	if e == nil || e.boot() != boot {
 		return nil
 	}
-	e.gone = true
+	e.gone, e.disputed = true, false
 	return v.settle(e, CauseLeave, now)
 }
 
@@ -112,6 +128,7 @@ func (v *view) judged(name string, failed, suspect bool, cause Cause, now time.T
 		return nil
 	}
 	e.failed, e.suspect = failed, suspect
+	e.disputed = e.disputed && !failed
 	return v.settle(e, cause, now)
 }
 

@@ -27,6 +27,7 @@ func TestViewEvents(t *testing.T) {
 	}
 	gone := func(v *view) []Event { return v.delisted("b", now) }
 	bye := func(v *view) []Event { return v.leaving("b", bootID{1}, now) }
+	conceded := func(v *view) []Event { return v.conceded("b", now) }
 	failed, suspected := judge(true, false, CauseHeartbeat), judge(false, true, CauseHeartbeat)
 	heard, probed := judge(false, false, CauseHeartbeat), judge(false, false, CauseProbe)
 	for _, tc := range []struct {
@@ -39,11 +40,16 @@ func TestViewEvents(t *testing.T) {
 		{"suspicion is no event", []step{join(1), suspected, heard}, "joined/gossip", StateAlive},
 		{"suspicion shows", []step{join(1), suspected}, "joined/gossip", StateSuspect},
 		{"heartbeats first, memberlist confirms", []step{join(1), suspected, failed, gone}, "joined/gossip failed/heartbeat", StateDead},
-		{"memberlist alone", []step{join(1), gone}, "joined/gossip failed/gossip", StateDead},
+		{"memberlist alone", []step{join(1), gone, conceded}, "joined/gossip failed/gossip", StateDead},
+		{"memberlist alone, in dispute", []step{join(1), gone, heard}, "joined/gossip", StateSuspect},
+		{"refuted in time", []step{join(1), gone, join(1), conceded}, "joined/gossip", StateAlive},
+		{"memberlist first, heartbeats confirm", []step{join(1), gone, failed, conceded}, "joined/gossip failed/heartbeat", StateDead},
+		{"leaves in dispute", []step{join(1), gone, bye, conceded}, "joined/gossip left/leave", StateLeft},
+		{"restarts in dispute", []step{join(1), gone, join(2), conceded}, "joined/gossip failed/restart joined/gossip", StateAlive},
 		{"heard again", []step{join(1), failed, heard}, "joined/gossip failed/heartbeat recovered/heartbeat", StateAlive},
 		{"probed", []step{join(1), failed, probed}, "joined/gossip failed/heartbeat recovered/probe", StateAlive},
 		{"comes back", []step{join(1), failed, gone, join(1)}, "joined/gossip failed/heartbeat joined/gossip", StateAlive},
-		{"heard but not a member", []step{join(1), gone, heard}, "joined/gossip failed/gossip", StateDead},
+		{"heard but not a member", []step{join(1), gone, conceded, heard}, "joined/gossip failed/gossip", StateDead},
 		{"leaves", []step{join(1), bye, gone}, "joined/gossip left/leave", StateLeft},
 		{"leaves, silent later", []step{join(1), bye, failed}, "joined/gossip left/leave", StateLeft},
 		{"restarts unnoticed", []step{join(1), join(2)}, "joined/gossip failed/restart joined/gossip", StateAlive},
