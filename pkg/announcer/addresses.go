@@ -21,6 +21,8 @@ type address struct {
 	vip  *v1alpha1.VirtualIP
 
 	decision decision
+	// stale: since it was last judged, this node was no candidate, and what it told of its gate says nothing any more.
+	stale bool
 
 	// rival is a node of the cluster that announces the address too, and that gossip does not reach.
 	rival string
@@ -143,6 +145,7 @@ func (a *agent) decideAbout(ctx context.Context, ad *address) {
 	old := ad.decision
 	ad.decision = decide(a.view, a.viewOf(ad))
 	d := ad.decision
+	ad.stale = !d.gateKnown && (ad.stale || !d.candidate)
 	a.watch(ad)
 	if d.reason != old.reason && d.reason != "" {
 		klog.FromContext(ctx).V(2).Info("Address not fit to be announced here", "address", ad.addr, "reason", d.reason)
@@ -175,18 +178,32 @@ func (a *agent) lookedAt(ctx context.Context, addrs []netip.Addr) {
 // toldGate tells whether the machine knows all that this node has to say of the address.
 func (a *agent) toldGate(ad *address) bool {
 	told, known := a.machine.Gate(ad.addr)
-	return !ad.decision.gateKnown || known && told == ad.decision.gate
+	switch {
+	case ad.decision.gateKnown:
+		return known && told == ad.decision.gate
+	case ad.stale && !ad.claim.held: // one that holds the address goes on by what it last knew
+		return !known
+	}
+	return true
 }
 
 // tellGates tells the machine the gates that changed, in one event each.
 func (a *agent) tellGates(ctx context.Context) {
 	byGate := map[ownership.Gate][]netip.Addr{}
+	var unjudged []netip.Addr
 	for addr, ad := range a.gateChanged {
-		if !a.toldGate(ad) {
+		switch {
+		case a.toldGate(ad):
+		case ad.decision.gateKnown:
 			byGate[ad.decision.gate] = append(byGate[ad.decision.gate], addr)
+		default:
+			unjudged = append(unjudged, addr)
 		}
 	}
 	clear(a.gateChanged)
+	if len(unjudged) > 0 {
+		a.step(ctx, ownership.Unjudged{Addresses: unjudged})
+	}
 	for _, g := range []ownership.Gate{ownership.GateOpen, ownership.GateUnhealthy, ownership.GateClosed} {
 		if len(byGate[g]) > 0 {
 			a.step(ctx, ownership.Eligible{Addresses: byGate[g], Gate: g})

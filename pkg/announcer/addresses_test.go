@@ -5,6 +5,7 @@ package announcer
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +59,58 @@ func TestMadeAnewIsAnotherObject(t *testing.T) {
 	})
 }
 
+// unsynced has the agent never take part.
+type unsynced struct{ *loopTest }
+
+func (unsynced) synced() bool { return false }
+
+// TestEarlierCandidacySaysNothing: a node that is a candidate again is judged anew. One that has spoken of an address before
+// anybody announced it is as ready as it was.
+func TestEarlierCandidacySaysNothing(t *testing.T) {
+	fresh := vipA(func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Candidates = []string{"n2", "n1"}
+		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
+	})
+	candidates := func(names ...string) func(*v1alpha1.VirtualIP) {
+		return func(vip *v1alpha1.VirtualIP) { vip.Spec.Candidates, vip.Spec.Epoch = names, vip.Spec.Epoch+1 }
+	}
+	var forwarding atomic.Bool
+	withLoop(t, fresh, func(l *loopTest) {
+		expect := func(when string, want bool) {
+			t.Helper()
+			l.call(func(context.Context) {
+				if _, known := l.machine.Gate(addrOfA()); known != want {
+					t.Errorf("%s: gate known %v, want %v", when, known, want)
+				}
+			})
+		}
+		expect("nobody has announced the address", true)
+		l.edit(func(vip *v1alpha1.VirtualIP) { vip.Status.Node = "n2" })
+		expect("another node announces it, and kube-proxy has not followed here", true)
+		forwarding.Store(true)
+		l.pass(time.Second)
+		expect("it has", true)
+		l.edit(candidates("n2"))
+		expect("this node is no candidate any more", false)
+		forwarding.Store(false)
+		l.edit(candidates("n2", "n1"))
+		expect("it is one again, and has found nothing yet", false)
+		forwarding.Store(true)
+		l.pass(time.Second)
+		expect("it has", true)
+	}, func(_ context.Context, l *loopTest) { l.objects = unsynced{l} }, looking(forwarding.Load))
+}
+
+// looking has the agent look at addresses, which are translated as forwarding says.
+func looking(forwarding func() bool) func(context.Context, *loopTest) {
+	return func(ctx context.Context, l *loopTest) {
+		look := func(context.Context, netip.Addr, portOf) (bool, error) { return forwarding(), nil }
+		l.gates.checker = newProgramChecker(look, func(addrs []netip.Addr) {
+			l.do(ctx, func() { l.lookedAt(ctx, addrs) })
+		})
+	}
+}
+
 // TestStandbyIsReadyToTakeOver: a node that has just started and is told that it may take part can take an address that
 // another one announces, which is updated next and will ask it.
 func TestStandbyIsReadyToTakeOver(t *testing.T) {
@@ -92,8 +145,5 @@ func TestRoutedAddressIsCheckedWithoutCandidates(t *testing.T) {
 
 // followedByKubeProxy has addresses looked at, and kube-proxy follow at once.
 func followedByKubeProxy(ctx context.Context, l *loopTest) {
-	look := func(context.Context, netip.Addr, portOf) (bool, error) { return true, nil }
-	l.gates.checker = newProgramChecker(look, func(addrs []netip.Addr) {
-		l.do(ctx, func() { l.lookedAt(ctx, addrs) })
-	})
+	looking(func() bool { return true })(ctx, l)
 }

@@ -60,13 +60,21 @@ func localPorts(vips []*v1alpha1.VirtualIP) map[int32]bool {
 		if !byBGP(vip) {
 			continue
 		}
-		for _, s := range vip.Spec.Services {
-			if s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && s.HealthCheckNodePort != 0 {
-				out[s.HealthCheckNodePort] = true
-			}
+		for _, port := range localHealthPorts(vip.Spec.Services) {
+			out[port] = true
 		}
 	}
 	return out
+}
+
+// localHealthPorts returns where kube-proxy tells of endpoints on this node, for Services with externalTrafficPolicy Local.
+func localHealthPorts(services []v1alpha1.ServiceClaim) (ports []int32) {
+	for i := range services {
+		if s := &services[i]; s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && s.HealthCheckNodePort != 0 {
+			ports = append(ports, s.HealthCheckNodePort)
+		}
+	}
+	return ports
 }
 
 // want sets the ports to ask at.

@@ -76,6 +76,10 @@ type decision struct {
 	route ownership.Route
 }
 
+// whyNotProgrammed is told where the program checker has found an address wanting.
+const whyNotProgrammed = "kube-proxy of this node has not programmed the address, or knows no endpoint on the node, as " +
+	"externalTrafficPolicy Local needs"
+
 // decide is the whole policy of a node about an address. Which of the nodes with an open gate announces is for
 // pkg/ownership.
 //
@@ -120,7 +124,7 @@ func decide(node nodeView, a addressView) decision {
 	case node.gatewayLost:
 		d.gate, d.reason = ownership.GateUnhealthy, "the gateway does not answer this node any more"
 	case a.programming == notProgrammed:
-		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
+		d.gate, d.reason = ownership.GateUnhealthy, whyNotProgrammed
 	case a.programming == programmingUnknown:
 		// A fresh address can be claimed, and searched for on the network, while kube-proxy gets to know it; it is
 		// announced only after that.

@@ -133,7 +133,7 @@ func TestDecideWhoIsFit(t *testing.T) {
 			"not programmed", func(_ *nodeView, a *addressView) { a.programming = notProgrammed },
 			decision{
 				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
-				reason: "kube-proxy of this node has not programmed the address",
+				reason: "kube-proxy of this node has not programmed the address, or knows no endpoint on the node, as externalTrafficPolicy Local needs",
 			},
 		},
 		{

@@ -51,7 +51,11 @@ type portOf struct {
 // that a takeover needs no check of its own.
 type programChecker struct {
 	// look tells whether the node forwards the port of the address; an error is no verdict.
-	look    func(ctx context.Context, addr netip.Addr, port portOf) (bool, error)
+	look func(ctx context.Context, addr netip.Addr, port portOf) (bool, error)
+	// local asks kube-proxy at a healthCheckNodePort whether it has ready endpoints on this node for a Service with
+	// externalTrafficPolicy Local: it learns of a new one up to a second after the address may come here, and until then
+	// drops what comes in. nil: that is not looked at.
+	local   func(ctx context.Context, port int32) (ready, answered bool)
 	changed func(addrs []netip.Addr)
 	now     func() time.Time
 
@@ -62,6 +66,7 @@ type programChecker struct {
 
 type watched struct {
 	ports   []portOf
+	local   []int32   // healthCheckNodePorts
 	mine    bool      // this node is the first candidate
 	good    time.Time // since when it may look unprogrammed without being judged so
 	due     time.Time
@@ -89,11 +94,11 @@ func (c *programChecker) state(addr netip.Addr) programming {
 // watch has the address checked if it is new or its ports have changed: at once where this node is to announce it, and
 // else in a while.
 func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim, mine bool) {
-	ports := portsToCheck(services)
+	ports, local := portsToCheck(services), localHealthPorts(services)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watched[addr]
-	if w != nil && slices.Equal(w.ports, ports) && (w.mine || !mine) {
+	if w != nil && slices.Equal(w.ports, ports) && slices.Equal(w.local, local) && (w.mine || !mine) {
 		return
 	}
 	if w == nil {
@@ -104,7 +109,7 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 	if !mine {
 		at = at.Add(standbyLook/2 + rand.N(standbyLook))
 	}
-	w.ports, w.mine, w.good, w.due, w.pause = ports, mine, at, at, quickRecheck
+	w.ports, w.local, w.mine, w.good, w.due, w.pause = ports, local, mine, at, at, quickRecheck
 	c.wake.Poke()
 }
 
@@ -163,6 +168,7 @@ func (c *programChecker) untilDue() time.Duration {
 type dueCheck struct {
 	addr  netip.Addr
 	ports []portOf
+	local []int32
 	since time.Time
 	// awaited: kube-proxy has not programmed the address yet and is not late.
 	awaited bool
@@ -174,11 +180,11 @@ func (c *programChecker) checkDue(ctx context.Context) {
 	var changed []netip.Addr
 	missing := 0
 	for _, d := range c.takeDue() {
-		ok := (!d.awaited || missing < scouts) && c.check(ctx, d.addr, d.ports)
-		if d.awaited && !ok {
+		translated := (!d.awaited || missing < scouts) && c.translates(ctx, d)
+		if d.awaited && !translated {
 			missing++
 		}
-		if c.judge(d.addr, ok) {
+		if c.judge(d.addr, translated && c.hasEndpoints(ctx, d)) {
 			changed = append(changed, d.addr)
 		}
 	}
@@ -196,18 +202,32 @@ func (c *programChecker) takeDue() []dueCheck {
 	for a, w := range c.watched {
 		if !w.due.After(now) {
 			awaited := w.verdict == programmingUnknown && now.Sub(w.good) < programmingGrace
-			due = append(due, dueCheck{addr: a, ports: w.ports, since: w.good, awaited: awaited})
+			due = append(due, dueCheck{addr: a, ports: w.ports, local: w.local, since: w.good, awaited: awaited})
 		}
 	}
 	slices.SortFunc(due, func(x, y dueCheck) int { return x.since.Compare(y.since) })
 	return due
 }
 
-// check looks at every port. An address that has none to look at, or where looking fails, is taken for programmed:
+// translates looks at every port. An address that has none to look at, or where looking fails, is taken for programmed:
 // a wrong check must not take a Service down.
-func (c *programChecker) check(ctx context.Context, addr netip.Addr, ports []portOf) bool {
-	for _, p := range ports {
-		if ok, err := c.look(ctx, addr, p); err == nil && !ok {
+func (c *programChecker) translates(ctx context.Context, d dueCheck) bool {
+	for _, p := range d.ports {
+		if ok, err := c.look(ctx, d.addr, p); err == nil && !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// hasEndpoints asks for endpoints on this node, where only those serve. That there are none says nothing of what kube-proxy has
+// yet to program, and no answer is none.
+func (c *programChecker) hasEndpoints(ctx context.Context, d dueCheck) bool {
+	if c.local == nil {
+		return true
+	}
+	for _, port := range d.local {
+		if ready, answered := c.local(ctx, port); answered && !ready {
 			return false
 		}
 	}

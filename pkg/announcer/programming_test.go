@@ -43,6 +43,12 @@ func claims(protocols ...corev1.Protocol) []v1alpha1.ServiceClaim {
 	return out
 }
 
+func localClaims(healthCheckNodePort int32) []v1alpha1.ServiceClaim {
+	out := claims(corev1.ProtocolTCP)
+	out[0].ExternalTrafficPolicy, out[0].HealthCheckNodePort = corev1.ServiceExternalTrafficPolicyLocal, healthCheckNodePort
+	return out
+}
+
 func TestVerdictFollowsKubeProxy(t *testing.T) {
 	vip := netip.MustParseAddr("10.0.0.100")
 	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
@@ -63,6 +69,64 @@ func TestVerdictFollowsKubeProxy(t *testing.T) {
 		expect(100*time.Millisecond, programmed, "nobody has looked again")
 		expect(2*steadyRecheck+programmingGrace, notProgrammed, "rules lost")
 	})
+}
+
+// TestEndpointsOnTheNodeAreAwaited: with externalTrafficPolicy Local, a node that kube-proxy has not told of its endpoint yet
+// drops what comes in, though it translates the address.
+func TestEndpointsOnTheNodeAreAwaited(t *testing.T) {
+	vip := netip.MustParseAddr("10.0.0.100")
+	local := localClaims(32000)
+	for _, tc := range []struct {
+		name            string
+		services        []v1alpha1.ServiceClaim
+		answered, ready bool
+		now, later      programming
+	}{
+		{"none yet", local, true, false, programmingUnknown, notProgrammed},
+		{"one", local, true, true, programmed, programmed},
+		{"kube-proxy does not say", local, false, false, programmed, programmed},
+		{"no port to ask at", localClaims(0), true, false, programmed, programmed},
+		{"none of one Service of two", append(claims(corev1.ProtocolTCP), local...), true, false, programmingUnknown, notProgrammed},
+		{"none, and any node serves", claims(corev1.ProtocolTCP), true, false, programmed, programmed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
+				forwarding.Store(true)
+				c.local = func(_ context.Context, port int32) (ready, answered bool) {
+					return tc.ready && port == 32000, tc.answered
+				}
+				c.watch(vip, tc.services, true)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if got := c.state(vip); got != tc.now {
+					t.Errorf("verdict %d, want %d", got, tc.now)
+				}
+				time.Sleep(programmingGrace)
+				synctest.Wait()
+				if got := c.state(vip); got != tc.later {
+					t.Errorf("verdict %d after the grace, want %d", got, tc.later)
+				}
+			})
+		})
+	}
+}
+
+// TestMissingEndpointsHoldNobodyUp: that Services have no endpoint on the node does not mean that kube-proxy has not followed.
+func TestMissingEndpointsHoldNobodyUp(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := newProgramChecker(func(context.Context, netip.Addr, portOf) (bool, error) { return true, nil }, func([]netip.Addr) {})
+	c.now = func() time.Time { now = now.Add(time.Nanosecond); return now }
+	c.local = func(context.Context, int32) (ready, answered bool) { return false, true }
+	addr := netip.MustParseAddr("10.0.0.100")
+	for range scouts {
+		c.watch(addr, localClaims(32000), true)
+		addr = addr.Next()
+	}
+	c.watch(addr, claims(corev1.ProtocolTCP), true)
+	c.checkDue(t.Context())
+	if got := c.state(addr); got != programmed {
+		t.Errorf("verdict %d on an address that any node serves, behind %d without endpoints here", got, scouts)
+	}
 }
 
 // TestStandbysLookLater: a node that is not to announce an address looks at it once kube-proxy has mostly followed, unless

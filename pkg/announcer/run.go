@@ -251,9 +251,11 @@ func (p *parts) programChecker(loop context.Context) *programChecker {
 	if p.cfg.KubeProxyHealthz == "" {
 		return nil
 	}
-	return newProgramChecker(looksForwarded, func(addrs []netip.Addr) {
+	checker := newProgramChecker(looksForwarded, func(addrs []netip.Addr) {
 		p.agent.do(loop, func() { p.agent.lookedAt(loop, addrs) })
 	})
+	checker.local = newLocalEndpoints(p.address.Addr()).ask
+	return checker
 }
 
 // newProbes makes what probes Services; verdicts go to the loop.

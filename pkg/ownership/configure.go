@@ -39,6 +39,15 @@ func (ev Announced) apply(m *Machine) {
 	}
 }
 
+func (ev Unjudged) apply(m *Machine) {
+	for _, a := range ev.Addresses {
+		if r := m.records[a]; r != nil {
+			r.gate, r.gateKnown = GateOpen, false
+			m.touch(r)
+		}
+	}
+}
+
 func (ev Eligible) apply(m *Machine) {
 	for _, a := range ev.Addresses {
 		r := m.record(a)

@@ -57,6 +57,10 @@ type Eligible struct {
 // with the next message that there is.
 type Announced struct{ Addresses []netip.Addr }
 
+// Unjudged is an event: this node no longer knows its gate for these addresses,
+// as before the first [Eligible].
+type Unjudged struct{ Addresses []netip.Addr }
+
 // Gateway is an event: whether this node reaches its gateway. It decides in
 // clusters of two voters which side stays; before the first one the gateway
 // counts as unreachable.

@@ -213,7 +213,7 @@ func (m *Machine) Owner(a netip.Addr) (node string, term uint64) {
 }
 
 // Gate returns what this node was last said to be able to do with the address;
-// known is false where nothing was said since the address was last removed.
+// known is false where nothing was said, or all of it was taken back.
 func (m *Machine) Gate(a netip.Addr) (gate Gate, known bool) {
 	r := m.records[a]
 	if r == nil {

@@ -40,6 +40,7 @@ func mutations() []mutation {
 		{"lost gossip is not repaired", "peer.go", "if digest != p.digest {", "if false {", ""},
 		{"health is excluding", "decide.go", "return rankUnhealthy\n", "return rankUnable\n", "I3"},
 		{"gates of removed addresses count as told", "machine.go", "return r.gate, r.gateKnown", "return r.gate, true", "I3"},
+		{"gates that were taken back count", "configure.go", "r != nil {\n\t\t\tr.gate, r.gateKnown = GateOpen, false", "r != nil {\n\t\t\tr.gate = GateOpen", "gate"},
 		{"claims that were never announced count as announcements", "peer.go", "e.Term > 0 && !e.Silent", "e.Term > 0", "probe"},
 		{"removed addresses are kept", "decide.go", "case !r.configured:", "case false:", ""},
 	}

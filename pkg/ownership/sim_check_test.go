@@ -197,6 +197,9 @@ func (w *world) onAnnounce(n *simNode, a Announce) {
 	if n.announcing[i] >= 0 {
 		w.fail("%s announces %s twice", n.name, a.Address)
 	}
+	if !n.gateKnown[i] {
+		w.fail("gate: %s announces %s, and does not know whether it can", n.name, a.Address)
+	}
 	if a.Term <= n.known[i].term {
 		w.fail("term: %s announces %s with term %d, and knows of %d", n.name, a.Address, a.Term, n.known[i].term)
 	}

@@ -19,6 +19,7 @@ const (
 	maxAppear = 300 * time.Millisecond // from contact to MembersChanged
 	maxDelay  = 50 * time.Millisecond  // of a message
 	apiDelay  = 400 * time.Millisecond // of a change of configuration
+	maxLook   = 2 * time.Second        // until a node that is a candidate again is judged
 	refresh   = time.Second
 	maxLosses = 2 // of consecutive messages from one node to another
 )
@@ -371,15 +372,43 @@ func (w *world) publish(n *simNode, i int) {
 			return
 		}
 		w.trace("%s learns %s %v %s", n.name, w.addrs[i], c.present, strings.Join(c.candidates, ","))
+		was := n.candidate(i)
 		n.known[i] = c
 		if c.present {
+			stays := was && n.candidate(i)
+			unjudged := !stays && w.rng.IntN(2) == 0 && n.unjudge(i)
 			n.step(Configured{[]Address{{w.addrs[i], c.candidates, c.epoch, c.term}}})
-			n.setGate(i, n.gates[i])
+			if !unjudged {
+				n.setGate(i, n.gates[i])
+			}
 		} else {
 			n.gateKnown[i] = false
 			n.step(Removed{[]netip.Addr{w.addrs[i]}})
 		}
 	})
+}
+
+// candidate reports whether the node knows itself for a candidate.
+func (n *simNode) candidate(i int) bool {
+	return n.known[i].present && slices.Contains(n.known[i].candidates, n.name)
+}
+
+// unjudge takes back what the node has told of its gate until it has looked again, as the agent does where what it said was
+// said as an earlier candidate. One that holds the address goes on by what it last knew, and nothing is taken back.
+func (n *simNode) unjudge(i int) bool {
+	if n.announcing[i] >= 0 {
+		return false
+	}
+	n.w.trace("%s has to look at %s again", n.name, n.w.addrs[i])
+	n.gateKnown[i] = false
+	n.step(Unjudged{[]netip.Addr{n.w.addrs[i]}})
+	run := n.incarnation
+	n.w.after(n.w.between(0, maxLook), func() {
+		if n.incarnation == run {
+			n.setGate(i, n.gates[i])
+		}
+	})
+	return true
 }
 
 func (n *simNode) setGate(i int, g Gate) {
