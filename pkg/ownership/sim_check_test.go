@@ -58,7 +58,9 @@ func (w *world) observe() {
 	} else if w.loss == 0 && w.quietFault && rest > maxDetect+roundBound &&
 		slices.Contains([]string{"crash", "pause", "partition"}, w.fault) {
 		for i := range w.addrs {
-			w.checkOwned(i)
+			if w.announced[i] { // or else turns are longer
+				w.checkOwned(i)
+			}
 		}
 	}
 }
@@ -243,8 +245,7 @@ func (w *world) onWithdraw(n *simNode, a Withdraw) {
 	if !w.claimedSince(n, a) {
 		w.fail("handover: %s gives up %s (%s) before another announced it", n.name, a.Address, a.Cause)
 	}
-	disturbed := w.now-w.lastFault < 2*time.Second && !slices.Contains([]string{"", "drain", "candidates"}, w.fault)
-	if !disturbed && w.loss == 0 && !slices.ContainsFunc(w.nodes, func(o *simNode) bool { return o.awake() && o.announcing[i] >= 0 }) {
+	if w.now-w.upset >= 2*time.Second && w.loss == 0 && !slices.ContainsFunc(w.nodes, func(o *simNode) bool { return o.awake() && o.announcing[i] >= 0 }) {
 		w.fail("handover: nobody announces %s after %s gave it up (%s)", a.Address, n.name, a.Cause)
 	}
 }

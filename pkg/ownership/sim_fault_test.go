@@ -46,6 +46,9 @@ func (w *world) breakSomething(all []fault) {
 			w.trace("--- %s", f.name)
 			w.quietFault = w.now-w.lastFault > settleBound
 			w.lastFault, w.fault = w.now, f.name
+			if f.name != "drain" && f.name != "candidates" {
+				w.upset = w.now
+			}
 			f.do(w)
 			w.relink()
 			return
@@ -168,7 +171,7 @@ func (w *world) leave() {
 	run := n.incarnation
 	w.after(w.between(0, 3*time.Second), func() {
 		if n.incarnation == run && n.awake() {
-			w.lastFault, w.quietFault = w.now, false
+			w.lastFault, w.upset, w.quietFault = w.now, w.now, false
 			n.step(Leave{})
 			w.crash(n)
 			w.relink()
@@ -222,7 +225,7 @@ func (w *world) changeGateway() {
 // whether the machines find together again.
 func (w *world) repair() {
 	w.trace("--- repair")
-	w.lastFault, w.fault, w.quietFault = w.now, "repair", false
+	w.lastFault, w.upset, w.fault, w.quietFault = w.now, w.now, "repair", false
 	w.heal()
 	w.apiBack()
 	for _, n := range w.nodes {

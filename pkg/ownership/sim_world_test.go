@@ -48,7 +48,8 @@ type world struct {
 
 	lastFault  time.Duration
 	fault      string
-	quietFault bool // the last fault came after a long rest
+	quietFault bool          // the last fault came after a long rest
+	upset      time.Duration // when last a fault may have cost an address its announcer
 	asked      map[string]time.Duration
 	claims     map[simClaim]bool // ever made
 	announced  []bool            // by address: answered for by anybody, ever
@@ -106,7 +107,7 @@ func newWorld(seed uint64) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
 	w := &world{
 		rng: rng, trace: func(string, ...any) {},
-		asked: map[string]time.Duration{}, claims: map[simClaim]bool{},
+		asked: map[string]time.Duration{}, claims: map[simClaim]bool{}, upset: -time.Hour,
 	}
 	n := []int{1, 2, 2, 3, 3, 3, 3, 4, 5, 5}[rng.IntN(10)]
 	if rng.IntN(8) == 0 {
