@@ -32,13 +32,14 @@ type nodeView struct {
 	rules int
 }
 
-// programming is whether kube-proxy of this node is known to forward an address.
+// programming is whether kube-proxy of this node is known to forward an address, and if not, why.
 type programming uint8
 
 const (
 	programmingUnknown programming = iota
 	programmed
 	notProgrammed
+	withoutEndpoint
 )
 
 // addressView is what this node knows of one address.
@@ -75,10 +76,6 @@ type decision struct {
 	// route is what this node says of its part in routing the address by BGP.
 	route ownership.Route
 }
-
-// whyNotProgrammed is told where the program checker has found an address wanting.
-const whyNotProgrammed = "kube-proxy of this node has not programmed the address, or knows no endpoint on the node, as " +
-	"externalTrafficPolicy Local needs"
 
 // decide is the whole policy of a node about an address. Which of the nodes with an open gate announces is for
 // pkg/ownership.
@@ -124,7 +121,9 @@ func decide(node nodeView, a addressView) decision {
 	case node.gatewayLost:
 		d.gate, d.reason = ownership.GateUnhealthy, "the gateway does not answer this node any more"
 	case a.programming == notProgrammed:
-		d.gate, d.reason = ownership.GateUnhealthy, whyNotProgrammed
+		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
+	case a.programming == withoutEndpoint:
+		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node knows no ready endpoint here, and externalTrafficPolicy is Local"
 	case a.programming == programmingUnknown:
 		// A fresh address can be claimed, and searched for on the network, while kube-proxy gets to know it; it is
 		// announced only after that.
@@ -143,7 +142,7 @@ func routing(node nodeView, a addressView) ownership.Route {
 		return ownership.RouteNone
 	case a.health.failure != "":
 		return ownership.RouteFailing
-	case a.health.checked && a.programming != notProgrammed:
+	case a.health.checked && (a.programming == programmed || a.programming == programmingUnknown):
 		return ownership.RouteHealthy
 	}
 	return ownership.RouteNone

@@ -133,7 +133,14 @@ func TestDecideWhoIsFit(t *testing.T) {
 			"not programmed", func(_ *nodeView, a *addressView) { a.programming = notProgrammed },
 			decision{
 				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
-				reason: "kube-proxy of this node has not programmed the address, or knows no endpoint on the node, as externalTrafficPolicy Local needs",
+				reason: "kube-proxy of this node has not programmed the address",
+			},
+		},
+		{
+			"no endpoint here", func(_ *nodeView, a *addressView) { a.programming = withoutEndpoint },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
+				reason: "kube-proxy of this node knows no ready endpoint here, and externalTrafficPolicy is Local",
 			},
 		},
 		{

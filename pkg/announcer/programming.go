@@ -180,11 +180,14 @@ func (c *programChecker) checkDue(ctx context.Context) {
 	var changed []netip.Addr
 	missing := 0
 	for _, d := range c.takeDue() {
-		translated := (!d.awaited || missing < scouts) && c.translates(ctx, d)
-		if d.awaited && !translated {
+		found := notProgrammed
+		if !d.awaited || missing < scouts {
+			found = c.find(ctx, d)
+		}
+		if d.awaited && found == notProgrammed {
 			missing++
 		}
-		if c.judge(d.addr, translated && c.hasEndpoints(ctx, d)) {
+		if c.judge(d.addr, found) {
 			changed = append(changed, d.addr)
 		}
 	}
@@ -207,6 +210,17 @@ func (c *programChecker) takeDue() []dueCheck {
 	}
 	slices.SortFunc(due, func(x, y dueCheck) int { return x.since.Compare(y.since) })
 	return due
+}
+
+// find looks at an address, at its endpoints last.
+func (c *programChecker) find(ctx context.Context, d dueCheck) programming {
+	switch {
+	case !c.translates(ctx, d):
+		return notProgrammed
+	case !c.hasEndpoints(ctx, d):
+		return withoutEndpoint
+	}
+	return programmed
 }
 
 // translates looks at every port. An address that has none to look at, or where looking fails, is taken for programmed:
@@ -234,8 +248,8 @@ func (c *programChecker) hasEndpoints(ctx context.Context, d dueCheck) bool {
 	return true
 }
 
-// judge makes the verdict out of one check, and reports whether it is another than before.
-func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
+// judge makes the verdict out of what one check has found, and reports whether it is another than before.
+func (c *programChecker) judge(addr netip.Addr, found programming) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watched[addr]
@@ -243,6 +257,7 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 		return false
 	}
 	now, old, pause := c.now(), w.verdict, w.pause
+	ok := found == programmed
 	w.pause = min(2*w.pause, patientRecheck)
 	if !ok && old == programmed && !w.lapsed {
 		// The first look that fails since a good one, perhaps long ago: the grace begins here.
@@ -251,9 +266,9 @@ func (c *programChecker) judge(addr netip.Addr, ok bool) bool {
 	w.lapsed = !ok
 	switch {
 	case ok:
-		w.verdict, w.good, pause, w.pause = programmed, now, steadyRecheck, quickRecheck
+		w.verdict, w.good, pause, w.pause = found, now, steadyRecheck, quickRecheck
 	case now.Sub(w.good) >= programmingGrace:
-		w.verdict, pause = notProgrammed, slowRecheck
+		w.verdict, pause = found, slowRecheck
 	}
 	pause = max(pause, time.Duration(len(c.watched))*perLook)
 	w.due = now.Add(pause/2 + rand.N(pause))

@@ -82,11 +82,11 @@ func TestEndpointsOnTheNodeAreAwaited(t *testing.T) {
 		answered, ready bool
 		now, later      programming
 	}{
-		{"none yet", local, true, false, programmingUnknown, notProgrammed},
+		{"none yet", local, true, false, programmingUnknown, withoutEndpoint},
 		{"one", local, true, true, programmed, programmed},
 		{"kube-proxy does not say", local, false, false, programmed, programmed},
 		{"no port to ask at", localClaims(0), true, false, programmed, programmed},
-		{"none of one Service of two", append(claims(corev1.ProtocolTCP), local...), true, false, programmingUnknown, notProgrammed},
+		{"none of one Service of two", append(claims(corev1.ProtocolTCP), local...), true, false, programmingUnknown, withoutEndpoint},
 		{"none, and any node serves", claims(corev1.ProtocolTCP), true, false, programmed, programmed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
