@@ -48,7 +48,7 @@ func (s *space) awaitUntouched(name string) {
 	})
 }
 
-// events returns the reasons of all events about a Service.
+// events returns the reasons of all of Fairlead's events about a Service.
 func (s *space) events(name string) []string {
 	s.t.Helper()
 	events, err := s.Client().CoreV1().Events(s.namespace).List(s.t.Context(), metav1.ListOptions{
@@ -58,8 +58,10 @@ func (s *space) events(name string) []string {
 		s.t.Fatal(err)
 	}
 	var reasons []string
-	for _, event := range events.Items {
-		reasons = append(reasons, event.Reason)
+	for i := range events.Items {
+		if event := &events.Items[i]; byFairlead(event) {
+			reasons = append(reasons, event.Reason)
+		}
 	}
 	return reasons
 }

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/cloud-provider/options"
 
 	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -211,8 +212,16 @@ func (s *space) wantAddresses(name string, want ...netip.Addr) {
 	}
 }
 
-// warnings returns the texts of the warnings about an object of the namespace, or of a cluster-wide one, but for those of
-// Kubernetes' own controllers.
+// byFairlead tells whether the manager sent an event, by the stock controllers in it or by itself, or an announcer. Those of
+// Kubernetes, the API server's too, tell of what goes by in its own business.
+func byFairlead(event *corev1.Event) bool {
+	return slices.Contains([]string{
+		"service-controller", "cloud-node-controller", "cloud-node-lifecycle-controller", options.CloudControllerManagerUserAgent,
+		"fairlead-announcer",
+	}, event.Source.Component)
+}
+
+// warnings returns the texts of Fairlead's warnings about an object of the namespace, or of a cluster-wide one.
 func (s *space) warnings(ctx context.Context, name string) []string {
 	events, err := s.Client().CoreV1().Events("").List(ctx, metav1.ListOptions{
 		FieldSelector: fields.Set{"involvedObject.name": name, "type": corev1.EventTypeWarning}.String(),
@@ -221,9 +230,10 @@ func (s *space) warnings(ctx context.Context, name string) []string {
 		return []string{err.Error()}
 	}
 	var texts []string
-	for _, event := range events.Items {
+	for i := range events.Items {
+		event := &events.Items[i]
 		ours := event.InvolvedObject.Namespace == s.namespace || event.InvolvedObject.Namespace == ""
-		if ours && event.Source.Component != "endpoint-controller" && event.Source.Component != "endpoint-slice-controller" {
+		if ours && byFairlead(event) {
 			texts = append(texts, event.Reason+": "+event.Message)
 		}
 	}
