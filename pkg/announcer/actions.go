@@ -62,6 +62,7 @@ func (a *agent) announce(ctx context.Context, act ownership.Announce) {
 	}
 	a.metrics.takeovers.WithLabelValues(string(act.Cause)).Inc()
 	ad.claim.held, ad.claim.term, ad.claim.why = true, act.Term, ""
+	a.watch(ad)
 	if ad.decision.probe && mustProbe(ad.vip, act.Cause) {
 		a.probe(ctx, ad)
 		return

@@ -128,6 +128,20 @@ func TestStandbyIsReadyToTakeOver(t *testing.T) {
 	}, followedByKubeProxy)
 }
 
+// TestFirstCandidateIsOut: the node that claims a new address in its place has not looked at it yet, and does so at once.
+func TestFirstCandidateIsOut(t *testing.T) {
+	second := vipA(func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Candidates = []string{"n2", "n1"}
+		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
+	})
+	withLoop(t, second, func(l *loopTest) {
+		l.pass(probeTime + time.Second)
+		if !l.wire.answers() {
+			t.Error("not answered for once the network has been searched")
+		}
+	}, followedByKubeProxy)
+}
+
 // TestRoutedAddressIsCheckedWithoutCandidates: BGP announces it from all nodes, so that nobody is a candidate.
 func TestRoutedAddressIsCheckedWithoutCandidates(t *testing.T) {
 	routed := vipA(overBGP, func(vip *v1alpha1.VirtualIP) {

@@ -56,8 +56,9 @@ func (a *agent) watch(ad *address) {
 	layer2, checks := d.configured && d.candidate, probed(spec)
 	routed := checks && routedBy(spec, a.view)
 	if layer2 || routed {
-		// Where it is announced already, kube-proxy has had the time, and this node may be asked to take it over.
-		soon := layer2 && (spec.Candidates[0] == a.self || ad.vip.Status.Node != "")
+		// Where it is announced already, kube-proxy has had the time, and this node may be asked to take it over. Where this
+		// node has claimed it in place of the first candidate, the verdict is all that is waited for.
+		soon := layer2 && (spec.Candidates[0] == a.self || ad.vip.Status.Node != "" || ad.claim.held)
 		a.gates.watch(ad.addr, ad.vip, soon)
 	} else {
 		a.gates.forget(ad.addr)

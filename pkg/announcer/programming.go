@@ -67,7 +67,7 @@ type programChecker struct {
 type watched struct {
 	ports   []portOf
 	local   []int32   // healthCheckNodePorts
-	mine    bool      // this node is the first candidate
+	mine    bool      // this node is the one to announce it
 	good    time.Time // since when it may look unprogrammed without being judged so
 	due     time.Time
 	pause   time.Duration // before the next look while kube-proxy is expected to follow
