@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
@@ -59,7 +58,7 @@ func (c *Controller) makeGossipKey(ctx context.Context) (made bool, err error) {
 		secret.Data = map[string][]byte{}
 	}
 	secret.Data[gossipKey] = []byte(base64.StdEncoding.EncodeToString(key) + "\n")
-	if _, err := secrets.Update(ctx, secret, metav1.UpdateOptions{}); err != nil && !errors.IsConflict(err) {
+	if _, err := secrets.Update(ctx, secret, metav1.UpdateOptions{}); err != nil {
 		return false, fmt.Errorf("writing Secret %s/%s: %w", c.config.Namespace, gossipSecret, err)
 	}
 	return true, nil
