@@ -42,6 +42,9 @@ func (p *eventPace) RoundTrip(request *http.Request) (*http.Response, error) {
 // WrappedRoundTripper lets client-go find the transport below.
 func (p *eventPace) WrappedRoundTripper() http.RoundTripper { return p.next }
 
+// writesEvent looks for the resource in the path, .../namespaces/NAMESPACE/RESOURCE...: any object may be called "events".
 func writesEvent(request *http.Request) bool {
-	return request.Method != http.MethodGet && strings.Contains(request.URL.Path+"/", "/events/")
+	_, namespaced, _ := strings.Cut(request.URL.Path, "/namespaces/")
+	_, resource, _ := strings.Cut(namespaced, "/")
+	return request.Method != http.MethodGet && strings.HasPrefix(resource+"/", "events/")
 }

@@ -24,7 +24,12 @@ func TestOnlyWritesOfEventsArePaced(t *testing.T) {
 		{"an event is counted on", http.MethodPatch, "/api/v1/namespaces/default/events/web.17", 10 * time.Second},
 		{"events are listed", http.MethodGet, "/api/v1/namespaces/default/events", 0},
 		{"a status is written", http.MethodPatch, "/api/v1/namespaces/default/services/web/status", 0},
-		{"a Service is called events", http.MethodPatch, "/api/v1/namespaces/default/services/events-web/status", 0},
+		{"an event of the new API is made", http.MethodPost, "/apis/events.k8s.io/v1/namespaces/default/events", 10 * time.Second},
+		{"an event in a Namespace called events", http.MethodPost, "/api/v1/namespaces/events/events", 10 * time.Second},
+		{"a Service is called events", http.MethodPatch, "/api/v1/namespaces/default/services/events/status", 0},
+		{"a Service in a Namespace called events", http.MethodPatch, "/api/v1/namespaces/events/services/web/status", 0},
+		{"a Namespace is called events", http.MethodPut, "/api/v1/namespaces/events", 0},
+		{"a Node is called events", http.MethodPatch, "/api/v1/nodes/events/status", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
