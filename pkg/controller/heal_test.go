@@ -38,32 +38,40 @@ type world struct {
 	events  *record.FakeRecorder
 }
 
-// newWorld returns a world with a pool of the addresses, and runs its Controller until the test ends.
-func newWorld(t *testing.T, addresses string) *world {
+// newWorld returns a world with a pool of the addresses and VirtualIPs from before, and runs its Controller until the test
+// ends. As in the manager, all VirtualIPs are known before there is a Controller.
+func newWorld(t *testing.T, addresses string, before ...runtime.Object) *world {
 	t.Helper()
 	pool := &v1alpha1.AddressPool{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.AddressPoolSpec{
 		Addresses: []v1alpha1.AddressRange{v1alpha1.AddressRange(addresses)},
 		Announce:  []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
 	}}
-	w := &world{T: t, kube: kubefake.NewClientset(), objects: fairleadfake.NewSimpleClientset(pool), events: record.NewFakeRecorder(100)}
+	w := &world{T: t, kube: kubefake.NewClientset(), objects: fairleadfake.NewSimpleClientset(append(before, pool)...), events: record.NewFakeRecorder(100)}
 	var made atomic.Int64
 	w.objects.PrependReactor("create", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
 		action.(ktesting.CreateAction).GetObject().(*v1alpha1.VirtualIP).UID = types.UID(fmt.Sprint("vip-", made.Add(1)))
 		return false, nil, nil
 	})
+	w.objects.PrependReactor("update", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
+		if action.GetSubresource() == "" {
+			action.(ktesting.UpdateAction).GetObject().(*v1alpha1.VirtualIP).Generation++ // as the API server does
+		}
+		return false, nil, nil
+	})
 	core, own := informers.NewSharedInformerFactory(w.kube, 0), externalversions.NewSharedInformerFactory(w.objects, 0)
-	w.Controller = New(Config{
-		Balancers: loadbalancer.New(loadbalancer.Config{
-			Client: w.objects, Objects: own.Fairlead().V1alpha1(), Events: w.events,
-			Nodes: core.Core().V1().Nodes(), Services: core.Core().V1().Services(),
-			Namespaces: core.Core().V1().Namespaces(), EndpointSlices: core.Discovery().V1().EndpointSlices(),
-		}),
-		Kube: w.kube, Client: w.objects, Objects: own.Fairlead().V1alpha1(), Informers: core,
-		Namespace: "fairlead-system", Events: w.events,
+	balancers := loadbalancer.New(loadbalancer.Config{
+		Client: w.objects, Objects: own.Fairlead().V1alpha1(), Events: w.events,
+		Nodes: core.Core().V1().Nodes(), Services: core.Core().V1().Services(),
+		Namespaces: core.Core().V1().Namespaces(), EndpointSlices: core.Discovery().V1().EndpointSlices(),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	core.Start(ctx.Done())
 	own.Start(ctx.Done())
+	synctest.Wait()
+	w.Controller = New(Config{
+		Balancers: balancers, Kube: w.kube, Client: w.objects, Objects: own.Fairlead().V1alpha1(), Informers: core,
+		Namespace: "fairlead-system", Events: w.events,
+	})
+	core.Start(ctx.Done())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -37,11 +37,14 @@ func (r *Reconciler) NextRoom() time.Time { return r.book.nextEnd(time.Now()) }
 
 // FollowVirtualIPs has a handler called for each event of a VirtualIP, once the Reconciler knows of it. A handler of the
 // informer's has no such order: whoever looks at a Service because of the event may find it as it was before, and nobody
-// looks again. FollowVirtualIPs is called before the informers start.
+// looks again. A VirtualIP that is known already is added now, and may be added twice.
 func (r *Reconciler) FollowVirtualIPs(handler cache.ResourceEventHandler) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.follower = handler
+	r.mu.Unlock()
+	for _, vip := range r.book.find(func(*v1alpha1.VirtualIP) bool { return true }) {
+		handler.OnAdd(vip, true)
+	}
 }
 
 // bookkeeper keeps the book, and then tells whoever follows.

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// TestWhatAManagerLeftIsEnded starts a Controller after what another one left: all of it happened while none ran, and no
+// event of a VirtualIP comes again.
+func TestWhatAManagerLeftIsEnded(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		left func() v1alpha1.VirtualIPSpec
+	}{
+		{"an address that is kept", func() v1alpha1.VirtualIPSpec {
+			until := new(metav1.NewTime(time.Now().Add(time.Minute)))
+			return v1alpha1.VirtualIPSpec{ReservedFor: &v1alpha1.ReservedFor{Namespace: "ns", Name: "gone", Until: until}}
+		}},
+		{"a claim of a Service that is gone", func() v1alpha1.VirtualIPSpec {
+			return v1alpha1.VirtualIPSpec{Services: []v1alpha1.ServiceClaim{{Namespace: "ns", Name: "gone", UID: "gone"}}}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vip := &v1alpha1.VirtualIP{ObjectMeta: metav1.ObjectMeta{Name: "10.0.0.1", UID: "1"}, Spec: test.left()}
+				vip.Spec.Address, vip.Spec.Pool = "10.0.0.1", "p"
+				w := newWorld(t, "10.0.0.1", vip)
+				time.Sleep(2 * time.Minute)
+				_, err := w.objects.FairleadV1alpha1().VirtualIPs().Get(t.Context(), vip.Name, metav1.GetOptions{})
+				if !apierrors.IsNotFound(err) {
+					t.Errorf("reading the VirtualIP: %v, want it gone", err)
+				}
+			})
+		})
+	}
+}
