@@ -46,7 +46,7 @@ func readyCondition(s summary) metav1.Condition {
 	case !s.settled:
 		c.Reason, c.Message = "Starting", "the announcer has not met the others yet"
 	case !s.quorate:
-		c.Reason, c.Message = "Minority", "the announcer does not see a majority of the others and announces nothing"
+		c.Reason, c.Message = v1alpha1.ReasonMinority, "the announcer does not see a majority of the others and announces nothing"
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, "TakingPart", "the announcer sees a majority"
 	}

@@ -125,7 +125,7 @@ func (c *Cluster) pending(service *corev1.Service) *Pending {
 // address says what there is to say about an address.
 func (c *Cluster) address(vip *v1alpha1.VirtualIP) Address {
 	result := Address{
-		Address: vip.Spec.Address, Pool: vip.Spec.Pool, Node: vip.Status.Node, Conditions: vip.Status.Conditions,
+		Address: vip.Spec.Address, Pool: vip.Spec.Pool, Node: c.owner(vip), Conditions: vip.Status.Conditions,
 		Nodes: c.nodesOf(vip),
 	}
 	if result.Node != "" {
@@ -135,7 +135,7 @@ func (c *Cluster) address(vip *v1alpha1.VirtualIP) Address {
 		result.Services = append(result.Services, loadbalancer.Key(claim.Namespace, claim.Name))
 	}
 	result.Announced = slices.ContainsFunc(result.Nodes, func(node NodeOfAddress) bool { return node.Announces })
-	result.Summary = summary(&result)
+	result.Summary = summary(&result, vip.Status.Node)
 	result.Events = c.lastEvents(shownEvents, func(object corev1.ObjectReference) bool {
 		switch object.Kind {
 		case "VirtualIP":
@@ -148,8 +148,8 @@ func (c *Cluster) address(vip *v1alpha1.VirtualIP) Address {
 	return result
 }
 
-// summary says in a sentence who announces an address and why.
-func summary(address *Address) string {
+// summary says in a sentence who announces an address and why. Last is the node that reported last that it does.
+func summary(address *Address, last string) string {
 	var announcing, ahead []string
 	for _, node := range address.Nodes {
 		if node.Announces {
@@ -163,12 +163,24 @@ func summary(address *Address) string {
 	switch {
 	case len(address.Services) == 0:
 		return "no Service uses the address"
+	case len(announcing) == 0 && last != "":
+		return "nobody announces the address: " + last + " " + reasonOf(address.Nodes, last)
 	case len(announcing) == 0:
 		return "nobody announces the address"
 	case len(ahead) > 0:
 		return strings.Join(announcing, ", ") + " announces the address; " + strings.Join(ahead, "; ")
 	}
 	return strings.Join(announcing, ", ") + " announces the address"
+}
+
+// reasonOf returns what there is to say about the node that was the last to announce an address.
+func reasonOf(nodes []NodeOfAddress, last string) string {
+	for _, node := range nodes {
+		if node.Node == last {
+			return node.Reason
+		}
+	}
+	return "was the last to, and its Node is gone"
 }
 
 func placeOf(nodes []NodeOfAddress, name string) int {

@@ -218,7 +218,7 @@ func TestAddressByBGP(t *testing.T) {
 	cluster := healthy()
 	cluster.VirtualIPs[0].Spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{Peers: []string{"tor-a"}}}}
 	cluster.VirtualIPs[0].Status.Node, cluster.VirtualIPs[0].Spec.Candidates = "", nil
-	cluster.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp}, {Peer: "tor-b", State: sessionUp}}
+	cluster.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp, Prefixes: 1}, {Peer: "tor-b", State: sessionUp}}
 	cluster.Announcers[1].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: "Active", LastError: "connection refused"}}
 	cluster.Nodes[2].Annotations[v1alpha1.DrainKey] = "true"
 	answer, err := Who(cluster, address, "")
@@ -227,7 +227,7 @@ func TestAddressByBGP(t *testing.T) {
 	}
 	want := []NodeOfAddress{
 		{Node: "n1", Announces: true, Reason: "announces the address by BGP to tor-a"},
-		{Node: "n2", Reason: "no BGP session is established: tor-a is Active: connection refused"},
+		{Node: "n2", Reason: "no BGP session announces it: tor-a is Active: connection refused"},
 		{Node: "n3", Reason: "the node is drained: fairlead.dev/drain is true"},
 	}
 	if diff := cmp.Diff(want, answer.Addresses[0].Nodes); diff != "" {
@@ -236,7 +236,9 @@ func TestAddressByBGP(t *testing.T) {
 }
 
 func TestSurvey(t *testing.T) {
-	if problems := Survey(healthy()).Problems; len(problems) > 0 {
+	well := healthy()
+	well.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp, BFD: "Up"}} // which has nothing to announce
+	if problems := Survey(well).Problems; len(problems) > 0 {
 		t.Errorf("problems in a cluster in which all is well: %q", problems)
 	}
 	for _, test := range []struct {
@@ -252,6 +254,12 @@ func TestSurvey(t *testing.T) {
 		{"a session is down", func(c *Cluster) {
 			c.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: "Idle"}}
 		}, "node n1: BGP session to tor-a is Idle"},
+		{"a session without BFD", func(c *Cluster) {
+			c.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp, BFD: "Down"}}
+		}, "node n1: BGP session to tor-a is Established, but its BFD is Down"},
+		{"a session with an error", func(c *Cluster) {
+			c.Announcers[0].Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp, BFD: "Down", LastError: "bfd is Down: no routes are announced"}}
+		}, "node n1: BGP session to tor-a is Established: bfd is Down: no routes are announced"},
 		{"a node lacks something", func(c *Cluster) { c.Nodes[1].Spec.ProviderID = "" }, "node n2: has no providerID"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -274,7 +282,7 @@ func TestWhatANodeLacks(t *testing.T) {
 		{"not initialised", func(c *Cluster) {
 			c.Nodes[0].Spec.ProviderID = ""
 			c.Nodes[0].Spec.Taints = []corev1.Taint{{Key: "node.cloudprovider.kubernetes.io/uninitialized", Effect: corev1.TaintEffectNoSchedule}}
-		}, "still has the taint", "kubectl -n edge logs "},
+		}, "still has the taint", "kubectl -n edge logs -l app.kubernetes.io/name=fairlead-cloud-controller-manager --prefix --tail=-1 | grep -w n1"},
 		{"joined without the flag", func(c *Cluster) { c.Nodes[0].Spec.ProviderID = "" }, "joined without --cloud-provider=external", "kubectl taint node n1 "},
 		{"no address", func(c *Cluster) { c.Nodes[0].Status.Addresses = nil }, "no InternalIP", "--node-ip"},
 		{"no agent", func(c *Cluster) { c.Announcers = c.Announcers[1:] }, "no announcer has reported", "kubectl -n edge get pods "},

@@ -46,6 +46,9 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 	}
 	peers, silent := c.sessions(vip, standing)
 	if vip.Status.Node == standing.Node {
+		if gone := c.gone(standing.Node); gone != "" {
+			return false, "was the last to announce the address, but " + gone
+		}
 		return true, strings.Join(append([]string{"announces the address on layer 2"}, peers...), ", ")
 	}
 	if len(peers) > 0 {
@@ -57,40 +60,65 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 	if unwell := c.unwell(vip.Spec.Address, standing.Node); unwell != "" {
 		return false, unwell
 	}
+	owner := c.owner(vip)
 	switch {
 	case standing.BGP && standing.Hindrance != "":
 		return false, silent
+	case place == 0 && owner == "":
+		return false, "may announce the address, but is none of its candidates"
 	case place == 0:
 		return false, "may announce the address, but there are candidates enough"
-	case slices.Index(vip.Spec.Candidates, vip.Status.Node) >= place:
+	case slices.Index(vip.Spec.Candidates, owner) >= place:
 		return false, "takes no address back from a node that announces it"
 	}
 	return false, fmt.Sprintf("takes over as candidate %d of %d", place, len(vip.Spec.Candidates))
 }
 
-// sessions returns by which BGP sessions a node announces an address, and if by none, why.
-func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing) (established []string, silent string) {
+// sessions returns by which BGP sessions a node announces an address, and if by none, why. What routes a session carries
+// its agent does not report, but how many: with none, it does not carry that of the address.
+func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing) (telling []string, silent string) {
 	announcer := c.announcer(standing.Node)
 	if !standing.BGP || announcer == nil || c.unwell(vip.Spec.Address, standing.Node) != "" {
-		return nil, "no BGP session is established"
+		return nil, "no BGP session announces it"
 	}
-	var down []string
-	for _, session := range announcer.Status.BGP {
+	var mute []string
+	for i := range announcer.Status.BGP {
+		session := &announcer.Status.BGP[i]
 		if !slices.ContainsFunc(vip.Spec.Announce, func(entry v1alpha1.Announcement) bool {
 			return entry.BGP != nil && (len(entry.BGP.Peers) == 0 || slices.Contains(entry.BGP.Peers, session.Peer))
 		}) {
 			continue
 		}
-		if session.State == sessionUp {
-			established = append(established, "by BGP to "+session.Peer)
+		if session.State == sessionUp && session.Prefixes > 0 {
+			telling = append(telling, "by BGP to "+session.Peer)
 		} else {
-			down = append(down, strings.TrimSuffix(fmt.Sprintf("%s is %s: %s", session.Peer, session.State, session.LastError), ": "))
+			mute = append(mute, session.Peer+" "+muteness(session))
 		}
 	}
-	if len(down) == 0 {
-		return established, "no BGP session is configured for it"
+	if len(mute) == 0 {
+		return telling, "no BGP session is configured for it"
 	}
-	return established, "no BGP session is established: " + strings.Join(down, ", ")
+	return telling, "no BGP session announces it: " + strings.Join(mute, ", ")
+}
+
+// muteness says what is wrong with a session that announces nothing although it should.
+func muteness(session *v1alpha1.BGPSession) string {
+	if wrong := wrongWith(session); wrong != "" {
+		return wrong
+	}
+	return "is " + session.State + ", but gets no prefix: see whether kube-proxy on the node answers health checks and forwards the address"
+}
+
+// wrongWith says what is wrong with a session as such, and nothing where it is well: it may have nothing to announce.
+func wrongWith(session *v1alpha1.BGPSession) string {
+	state := "is " + cmp.Or(session.State, "unknown")
+	switch {
+	case session.State != sessionUp || session.LastError != "":
+		return state + because(session.LastError)
+	case session.BFD != "" && session.BFD != bfdUp:
+		return state + ", but its BFD is " + session.BFD
+	}
+	return ""
 }
 
 // unwell says what is wrong with a node that may announce an address, and nothing where all is well.
@@ -99,11 +127,8 @@ func (c *Cluster) unwell(address, node string) string {
 	if announcer == nil {
 		return ""
 	}
-	if why := notReady(announcer); why != "" {
-		return why
-	}
-	if lost := c.lostBy(node); lost*2 > len(c.Announcers) {
-		return fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.Announcers))
+	if gone := c.gone(node); gone != "" {
+		return gone
 	}
 	if checks := announcer.Status.HealthChecks; checks != nil {
 		for _, failed := range checks.Failed {
@@ -113,15 +138,4 @@ func (c *Cluster) unwell(address, node string) string {
 		}
 	}
 	return ""
-}
-
-// lostBy returns how many announcers have lost a node.
-func (c *Cluster) lostBy(node string) int {
-	lost := 0
-	for _, announcer := range c.Announcers {
-		if slices.Contains(announcer.Status.Unreachable, node) {
-			lost++
-		}
-	}
-	return lost
 }

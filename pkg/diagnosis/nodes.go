@@ -50,7 +50,7 @@ func NodesOf(c *Cluster) []Node {
 				report.lacks(why, fmt.Sprintf("kubectl describe announcer %s", node.Name))
 			}
 		}
-		if lost := c.lostBy(node.Name); lost > 0 {
+		if lost := len(c.lostBy(node.Name)); lost > 0 {
 			report.lacks(fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.Announcers)),
 				"look at the node's link, and whether UDP 7946 and 7947 pass between the nodes")
 		}
@@ -82,7 +82,8 @@ func initialisation(node *corev1.Node, namespace string) []Problem {
 	case waits:
 		problems = append(problems, Problem{
 			"still has the taint " + cloudproviderapi.TaintExternalCloudProvider + ": nothing has initialised it",
-			fmt.Sprintf("kubectl -n %s logs deployment/fairlead-cloud-controller-manager | grep %s", namespace, node.Name),
+			fmt.Sprintf("kubectl -n %s logs -l app.kubernetes.io/name=fairlead-cloud-controller-manager --prefix --tail=-1 | grep -w %s",
+				namespace, node.Name),
 		})
 	case node.Spec.ProviderID == "":
 		problems = append(problems, Problem{

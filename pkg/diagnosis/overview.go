@@ -3,7 +3,6 @@
 package diagnosis
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,8 +15,12 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// sessionUp is the state of a BGP session that carries routes (RFC 4271 section 8.2.2).
-const sessionUp = "Established"
+const (
+	// sessionUp is the state of a BGP session that can carry routes (RFC 4271 section 8.2.2).
+	sessionUp = "Established"
+	// bfdUp is the state of BFD in which routes are announced (RFC 5880 section 6.2).
+	bfdUp = "Up"
+)
 
 // Overview is what matters in a cluster at a glance.
 type Overview struct {
@@ -129,13 +132,14 @@ func (o *Overview) addAnnouncer(c *Cluster, announcer *v1alpha1.Announcer) {
 		line.Hindrance = loadbalancer.Hindrance(c.Nodes[at], c.Rules)
 	}
 	o.Announcers = append(o.Announcers, line)
-	for _, session := range announcer.Status.BGP {
+	for i := range announcer.Status.BGP {
+		session := &announcer.Status.BGP[i]
 		o.Sessions = append(o.Sessions, Session{
 			Node: announcer.Name, Peer: session.Peer, State: session.State, Since: session.Since, BFD: session.BFD,
 			Prefixes: session.Prefixes, Error: session.LastError,
 		})
-		if session.State != sessionUp {
-			o.problem("node %s: BGP session to %s is %s%s", announcer.Name, session.Peer, cmp.Or(session.State, "unknown"), because(session.LastError))
+		if wrong := wrongWith(session); wrong != "" {
+			o.problem("node %s: BGP session to %s %s", announcer.Name, session.Peer, wrong)
 		}
 	}
 }

@@ -376,7 +376,8 @@ type ServicePort struct {
 // VirtualIPStatus is written by the announcer that owns the address; conditions of one that is announced by BGP alone, by the
 // first by name of the announcers that do.
 type VirtualIPStatus struct {
-	// node that announces the address on layer 2; empty while nobody does.
+	// node that announces the address on layer 2, as it said itself. It is cleared by the node that lets go of the address
+	// and replaced by the one that takes it; a node that died stays here for as long as no other takes its place.
 	//
 	// +optional
 	Node string `json:"node,omitempty"`
@@ -392,7 +393,7 @@ type VirtualIPStatus struct {
 	//
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
-	// conditions: Announced, Conflict and Healthy.
+	// conditions: Announced (on layer 2; it stays with node), Conflict and Healthy.
 	//
 	// +optional
 	// +listType=map

@@ -6,6 +6,8 @@ package v1alpha1
 const (
 	// ConditionReady of an AddressPool: it can hand out addresses. Of an Announcer: it takes part.
 	ConditionReady = "Ready"
+	// ReasonMinority of an Announcer's Ready: it sees no majority of the announcers, and announces nothing on layer 2.
+	ReasonMinority = "Minority"
 	// ConditionOverlap of an AddressPool: another pool that came first, or a node, has part of its addresses.
 	ConditionOverlap = "Overlap"
 	// ConditionAnnounced of a VirtualIP: a node answers for the address.

@@ -15,7 +15,8 @@ import (
 // VirtualIPStatus is written by the announcer that owns the address; conditions of one that is announced by BGP alone, by the
 // first by name of the announcers that do.
 type VirtualIPStatusApplyConfiguration struct {
-	// node that announces the address on layer 2; empty while nobody does.
+	// node that announces the address on layer 2, as it said itself. It is cleared by the node that lets go of the address
+	// and replaced by the one that takes it; a node that died stays here for as long as no other takes its place.
 	Node *string `json:"node,omitempty"`
 	// term of the ownership: grows with each change of owner, also while the API server is away.
 	Term *int64 `json:"term,omitempty"`
@@ -23,7 +24,7 @@ type VirtualIPStatusApplyConfiguration struct {
 	Epoch *int64 `json:"epoch,omitempty"`
 	// since when the node announces the address.
 	Since *v1.Time `json:"since,omitempty"`
-	// conditions: Announced, Conflict and Healthy.
+	// conditions: Announced (on layer 2; it stays with node), Conflict and Healthy.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
 

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diagnosis
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+)
+
+// owner returns the node that announces an address on layer 2, "" where nobody does. The status alone does not tell: a node
+// that dies leaves its name there until another has the address.
+func (c *Cluster) owner(vip *v1alpha1.VirtualIP) string {
+	if node := vip.Status.Node; node != "" && c.gone(node) == "" {
+		return node
+	}
+	return ""
+}
+
+// gone says why what a node's agent reported last does not hold any more, and nothing where it may hold. The report of a
+// dead agent stays as it was, so others have to tell.
+func (c *Cluster) gone(node string) string {
+	announcer := c.announcer(node)
+	if announcer == nil {
+		return "no announcer reports from there"
+	}
+	if why := notReady(announcer); why != "" {
+		return why
+	}
+	lost := c.lostBy(node)
+	count := fmt.Sprintf("%d of %d announcers have lost the node", len(lost), len(c.Announcers))
+	switch {
+	case len(lost)*2 > len(c.Announcers):
+		return count
+	case slices.ContainsFunc(lost, func(witness *v1alpha1.Announcer) bool { return c.survived(witness, announcer) }):
+		return count + ", and it reports no loss of theirs"
+	case c.kubeletSilent(node) && !slices.ContainsFunc(c.Announcers, func(other *v1alpha1.Announcer) bool { return c.vouches(other, node) }):
+		return "its kubelet reports nothing any more, and no other announcer vouches for it"
+	}
+	return ""
+}
+
+// lostBy returns the announcers that have lost a node.
+func (c *Cluster) lostBy(node string) []*v1alpha1.Announcer {
+	var lost []*v1alpha1.Announcer
+	for _, announcer := range c.Announcers {
+		if slices.Contains(announcer.Status.Unreachable, node) {
+			lost = append(lost, announcer)
+		}
+	}
+	return lost
+}
+
+// survived tells whether a witness is one that is left in a minority because the other has died, rather than one that was
+// cut off: then the other would have lost the witness, too.
+func (c *Cluster) survived(witness, other *v1alpha1.Announcer) bool {
+	ready := meta.FindStatusCondition(witness.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonMinority && !c.kubeletSilent(witness.Name) &&
+		!slices.Contains(other.Status.Unreachable, witness.Name)
+}
+
+// vouches tells whether an announcer is known to live and takes part, and has not lost another node.
+func (c *Cluster) vouches(announcer *v1alpha1.Announcer, node string) bool {
+	return announcer.Name != node && notReady(announcer) == "" && !c.kubeletSilent(announcer.Name) &&
+		!slices.Contains(announcer.Status.Unreachable, node)
+}
+
+// kubeletSilent tells whether Kubernetes has not heard of a node for some time, about 50 s by default: its Ready condition
+// is unknown then.
+func (c *Cluster) kubeletSilent(name string) bool {
+	return slices.ContainsFunc(c.Nodes, func(node *corev1.Node) bool {
+		return node.Name == name && slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
+			return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionUnknown
+		})
+	})
+}
