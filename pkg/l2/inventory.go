@@ -3,11 +3,14 @@
 package l2
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,17 +26,37 @@ type inventory struct {
 	stale bool
 }
 
+// dumpPause is between two attempts at a dump that a change has interrupted.
+const dumpPause = 10 * time.Millisecond
+
+// dump has list ask the kernel until the list is whole, or ctx is done. The
+// kernel hands out long lists in parts, and marks those that something changed
+// under: they may lack what was there all the time (NLM_F_DUMP_INTR).
+func dump[T any](ctx context.Context, list func() (T, error)) (T, error) {
+	for {
+		all, err := list()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+		select {
+		case <-ctx.Done():
+			return all, ctx.Err()
+		case <-time.After(dumpPause):
+		}
+	}
+}
+
 // readInventory asks the kernel for everything.
-func readInventory() (*inventory, error) {
+func readInventory(ctx context.Context) (*inventory, error) {
 	inv := &inventory{links: map[int]netlink.Link{}, addresses: map[int]map[netip.Prefix]struct{}{}}
-	links, err := netlink.LinkList()
+	links, err := dump(ctx, netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
 	}
 	for _, l := range links {
 		inv.links[l.Attrs().Index] = l
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := dump(ctx, func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
@@ -41,18 +64,19 @@ func readInventory() (*inventory, error) {
 		inv.address(a.LinkIndex, *a.IPNet, true)
 	}
 	inv.stale = true
-	return inv, inv.refresh()
+	return inv, inv.refresh(ctx)
 }
 
 // refresh asks the kernel for the default routes of the main table, if they
 // are stale.
-func (inv *inventory) refresh() error {
+func (inv *inventory) refresh(ctx context.Context) error {
 	if !inv.stale {
 		return nil
 	}
 	inv.stale = false
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL,
-		&netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	routes, err := dump(ctx, func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return fmt.Errorf("listing routes: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
 )
 
@@ -17,8 +18,9 @@ import (
 var errSubscription = errors.New("netlink subscription ended")
 
 // netlinkBuffer in bytes holds a few thousand messages, the most that a node
-// with hundreds of pods starting at once produces between two reads.
-const netlinkBuffer = 4 << 20
+// with hundreds of pods starting at once produces between two reads. It is
+// beyond the usual net.core.rmem_max, which takes CAP_NET_ADMIN.
+const netlinkBuffer = 8 << 20
 
 // watchLinks calls changed with all links at the start and after every change
 // of one, until ctx is done. It returns only on errors that a new
@@ -45,7 +47,17 @@ type subscription struct {
 	lost   atomic.Bool
 }
 
+// subscribe has as much of netlinkBuffer as this process may have.
 func subscribe() (*subscription, error) {
+	s, err := subscribeWith(true)
+	if errors.Is(err, unix.EPERM) {
+		return subscribeWith(false)
+	}
+	return s, err
+}
+
+// subscribeWith asks for the buffer beyond the limit if force is set.
+func subscribeWith(force bool) (*subscription, error) {
 	s := &subscription{
 		links:  make(chan netlink.LinkUpdate, 64),
 		addrs:  make(chan netlink.AddrUpdate, 64),
@@ -54,20 +66,20 @@ func subscribe() (*subscription, error) {
 	}
 	failed := func(error) { s.lost.Store(true) }
 	if err := netlink.LinkSubscribeWithOptions(s.links, s.done, netlink.LinkSubscribeOptions{
-		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer,
+		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer, ReceiveBufferForceSize: force,
 	}); err != nil {
 		close(s.done)
 		return nil, fmt.Errorf("subscribing to links: %w", err)
 	}
 	if err := netlink.AddrSubscribeWithOptions(s.addrs, s.done, netlink.AddrSubscribeOptions{
-		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer,
+		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer, ReceiveBufferForceSize: force,
 	}); err != nil {
 		close(s.done)
 		drain(s.links)
 		return nil, fmt.Errorf("subscribing to addresses: %w", err)
 	}
 	if err := netlink.RouteSubscribeWithOptions(s.routes, s.done, netlink.RouteSubscribeOptions{
-		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer,
+		ErrorCallback: failed, ReceiveBufferSize: netlinkBuffer, ReceiveBufferForceSize: force,
 	}); err != nil {
 		close(s.done)
 		drain(s.links)
@@ -98,7 +110,7 @@ func watchOnce(ctx context.Context, changed func([]Link)) error {
 	}
 	defer sub.close()
 	// Read after subscribing: what changes in between comes twice, not never.
-	inv, err := readInventory()
+	inv, err := readInventory(ctx)
 	if err != nil {
 		return err
 	}
@@ -108,7 +120,7 @@ func watchOnce(ctx context.Context, changed func([]Link)) error {
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		if err := inv.refresh(); err != nil {
+		if err := inv.refresh(ctx); err != nil {
 			return err
 		}
 		if dirty {
