@@ -64,9 +64,9 @@ func mustRender(t *testing.T, in string, values map[string]any) objects {
 	return rendered
 }
 
-func kustomized(t *testing.T) objects {
+func kustomized(t *testing.T, dir string) objects {
 	t.Helper()
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), manifests)
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func dig(object map[string]any, path ...string) map[string]any {
 // things are Helm's own: the namespace, which Helm makes, and the annotation that keeps resource definitions, and with
 // them everybody's addresses, when the release is uninstalled.
 func TestSameObjects(t *testing.T) {
-	want := kustomized(t)
+	want := kustomized(t, manifests)
 	got := mustRender(t, namespace, map[string]any{"image": map[string]any{"tag": "dev"}})
 	delete(want, "Namespace <nil>/"+namespace)
 	for key, object := range got {

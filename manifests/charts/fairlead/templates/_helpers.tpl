@@ -29,11 +29,39 @@ is what an overlay of kustomize would.
 {{- end -}}
 {{- end -}}
 
-{{- /* Changes the workload of a file by values, and prints it. Takes root, path, name, values and args. */ -}}
+{{- /*
+Gives a port of a container another number: in the list of ports, in the probes that ask it, and by an argument. A number that
+is the file's changes nothing. Takes container, values, and of the port: name, number, value (the value's name), and argument,
+to which the number is appended; without it the program knows by itself.
+*/ -}}
+{{- define "fairlead.port" -}}
+{{- $ := . -}}
+{{- $number := int .number -}}
+{{- $flag := printf "%s=" (first (splitList "=" .argument)) -}}
+{{- range $.values.extraArgs -}}
+{{- if and $.argument (hasPrefix $flag .) (not (hasSuffix (toString $number) .)) -}}
+{{- fail (printf "extraArgs has %s, and the pod has port %d: set %s instead" . $number $.value) -}}
+{{- end -}}
+{{- end -}}
+{{- range $port := .container.ports -}}
+{{- if and (eq .name $.name) (ne (int .containerPort) $number) -}}
+{{- range list $.container.livenessProbe $.container.readinessProbe -}}
+{{- if eq (int .httpGet.port) (int $port.containerPort) -}}{{- $_ := set .httpGet "port" $number -}}{{- end -}}
+{{- end -}}
+{{- $_ := set . "containerPort" $number -}}
+{{- with $.argument -}}{{- $_ := set $.container "args" (append $.container.args (printf "%s%d" . $number)) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Changes the workload of a file by values, and prints it. Takes root, path, name, values, args and ports. */ -}}
 {{- define "fairlead.workload" -}}
 {{- $object := fromYaml (first (splitList "\n---\n" (.root.Files.Get (printf "files/%s" .path)))) -}}
 {{- $pod := $object.spec.template.spec -}}
 {{- $container := first $pod.containers -}}
+{{- range .ports -}}
+{{- include "fairlead.port" (merge (dict "container" $container "values" $.values) .) -}}
+{{- end -}}
 {{- $image := .root.Values.image -}}
 {{- $name := printf "%s:%s" $container.image ($image.tag | default .root.Chart.AppVersion) -}}
 {{- $_ := set $container "image" (ternary (printf "%s/%s" $image.registry $name) $name (ne $image.registry "")) -}}
