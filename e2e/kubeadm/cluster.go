@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,9 +29,6 @@ type Config struct {
 	Root     string    // of the product's tree; empty means the one that holds the working directory
 	Progress io.Writer // receives what takes long, and how long each stage took; nil means standard error
 	LogDir   string    // receives all logs at Stop; empty means that they go away with the cluster
-	// Edited holds files of the tree, keyed by their path below its root, as a user would have changed them: machines see
-	// this content.
-	Edited map[string]string
 }
 
 // Cluster is three machines with container runtimes and images, and once Init and Join have run, a Kubernetes. The lab's
@@ -44,7 +40,6 @@ type Cluster struct {
 	progress io.Writer
 	programs programs
 	begin    time.Time
-	covers   map[string]string // files of the tree and what machines see in their place
 
 	mu       sync.Mutex // guards what follows
 	machines map[string]*lab.Process
@@ -101,9 +96,6 @@ func build(ctx context.Context, l *lab.Lab, cfg Config) (*Cluster, error) {
 			return nil, err
 		}
 	}
-	if err := c.writeEdited(cfg.Edited); err != nil {
-		return nil, err
-	}
 	var controlPlane, all map[string]string
 	err := c.Timed("programs and images", func() error {
 		var err error
@@ -131,22 +123,6 @@ func build(ctx context.Context, l *lab.Lab, cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// writeEdited keeps what machines see in place of files of the tree.
-func (c *Cluster) writeEdited(edited map[string]string) error {
-	c.covers = map[string]string{}
-	if err := os.MkdirAll(filepath.Join(c.Dir(), "edited"), 0o755); err != nil {
-		return fmt.Errorf("keep edited files: %w", err)
-	}
-	for name, content := range edited {
-		path := filepath.Join(c.Dir(), "edited", strings.ReplaceAll(name, "/", "-"))
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			return fmt.Errorf("keep edited files: %w", err)
-		}
-		c.covers[filepath.Join(c.root, name)] = path
-	}
-	return nil
 }
 
 // Timed runs f as one stage: how long it took is printed and kept.

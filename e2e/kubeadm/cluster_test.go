@@ -39,9 +39,7 @@ func TestDocumentedSteps(t *testing.T) {
 			s.checkGone(t)
 		}
 	})
-	s.Cluster = kubeadm.ForTest(t, kubeadm.Config{
-		Root: root, Progress: os.Stdout, Edited: map[string]string{"manifests/cloud-controller-manager/config.yaml": cloudConfig},
-	})
+	s.Cluster = kubeadm.ForTest(t, kubeadm.Config{Root: root, Progress: os.Stdout})
 	s.buildImages(t, root, "dev")
 	for _, name := range []string{"install", "uninstall", "helm"} {
 		if s.documents[name], err = kubeadm.ReadDocument(root, filepath.Join("docs", name+".md")); err != nil {
@@ -112,11 +110,16 @@ func (s *scenario) checkBefore(t *testing.T) {
 }
 
 func (s *scenario) install(t *testing.T) {
-	for _, section := range []string{"2. The API server's real address", "3. Fairlead"} {
-		for _, block := range s.take(t, "install", section) {
-			s.run(t, block)
-		}
+	for _, block := range s.take(t, "install", "2. The API server's real address") {
+		s.run(t, block)
 	}
+	blocks := s.take(t, "install", "3. Fairlead")
+	if len(blocks) != 2 {
+		t.Fatalf("%d blocks, want one that makes the overlay and one that applies it", len(blocks))
+	}
+	s.run(t, blocks[0])
+	s.mustRun(t.Context(), t, "cat >>fairlead/cloud-config.yaml <<'END'\n"+zones+"END\n")
+	s.run(t, blocks[1])
 }
 
 // initialised checks the nodes that joined with the flag, and that nothing was done to the one that did not.
@@ -284,6 +287,10 @@ func (s *scenario) upgrade(t *testing.T) {
 	if updated != 5 {
 		t.Errorf("%d pods of 3 announcers and 2 managers run the new version", updated)
 	}
+	config := s.mustRun(t.Context(), t, "kubectl -n fairlead-system get configmap fairlead-cloud-config -o yaml")
+	if !strings.Contains(config, zones) {
+		t.Errorf("the cloud config is not what it was before the update:\n%s", config)
+	}
 }
 
 // reboot drains n1, switches it off and on, and takes it back in.
@@ -403,8 +410,10 @@ func (s *scenario) remove(t *testing.T) {
 
 // uninstall checks that nothing of Fairlead is left, and nothing waits for it.
 func (s *scenario) uninstall(t *testing.T) {
-	for _, block := range s.take(t, "uninstall", "Uninstalling") {
-		s.run(t, block)
+	for _, section := range []string{"Uninstalling", "Services that keep the finalizer"} {
+		for _, block := range s.take(t, "uninstall", section) {
+			s.run(t, block)
+		}
 	}
 	s.checkUninstalled(t)
 }

@@ -61,8 +61,8 @@ func (s *scenario) helm(t *testing.T) {
 	s.checkImages(t, "v2")
 	s.mustRun(ctx, t, purposePool)
 	await(t, "the changed cloud config to be heeded", func(ctx context.Context) (bool, string, error) {
-		who, err := s.Kubectl(ctx, "get", "virtualip", "192.0.2.100", "-o", "jsonpath={.spec.nodeRules}{.spec.candidates}")
-		return err == nil && strings.HasPrefix(who, `{"ignoreExcludeLabel":true}`) && strings.Contains(who, `"cp"`), fmt.Sprint(who, err), nil
+		who, err := s.Kubectl(ctx, "get", "virtualip", "192.0.2.100", "-o", "jsonpath={.spec.nodeRules}")
+		return err == nil && who == `{"leaveOnCordon":true}`, fmt.Sprint(who, err), nil
 	})
 	s.awaitAnswer(t, lab.Client)
 	s.unhelm(ctx, t)

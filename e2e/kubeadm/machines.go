@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,7 +113,6 @@ func (c *Cluster) spec(ctx context.Context, name string) (machine.Spec, error) {
 	if err != nil {
 		return machine.Spec{}, err
 	}
-	maps.Copy(binds, c.covers)
 	return machine.Spec{
 		Name: name, UUID: HardwareUUID(name), Dir: dir, LogDir: filepath.Join(c.Dir(), "logs"), Cgroups: cgroups,
 		Path: c.programs.path(), Hosts: hosts.String(), Binds: binds,

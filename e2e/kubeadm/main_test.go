@@ -25,17 +25,8 @@ import (
 // patience bounds each wait: machines are booted and pods are moved here, also while other work loads the machine.
 const patience = 5 * time.Minute
 
-// cloudConfig is what a user would write for these machines before the installation.
-const cloudConfig = `apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: fairlead-cloud-config
-  namespace: fairlead-system
-data:
-  cloud.yaml: |
-    apiVersion: config.fairlead.dev/v1alpha1
-    kind: CloudConfig
-    zones:
+// zones is what a user would add to the overlay's cloud config for these machines before the installation.
+const zones = `    zones:
     - {zone: office, region: here, names: [cp]}
     - {zone: rack-1, region: here, cidrs: [192.0.2.11/32]}
     - {zone: rack-2, region: there, cidrs: ["2001:db8::12/128"]}
