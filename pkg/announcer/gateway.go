@@ -24,12 +24,11 @@ const (
 	patientFailures = 3
 )
 
-// gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as one asks for
-// another user of an address. In a cluster of two voters that tells a node that was cut off from one whose peer died;
+// gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as the kernel does. In a cluster of two voters that tells a node that was cut off from one whose peer died;
 // elsewhere, a node that has lost its gateway stands back behind those that have not.
 type gatewayWatch struct {
 	links   func() []l2.Link
-	probe   func(ctx context.Context, addr netip.Addr, interfaces []string) (*l2.Conflict, error)
+	resolve func(ctx context.Context, addr netip.Addr, link string) (l2.MAC, error)
 	decides func() bool // whether there are two voters
 	// tell is called when the judgement has changed: whether the gateway is reachable, and whether it is known that there
 	// is one that answers.
@@ -92,7 +91,7 @@ func (g *gatewayWatch) ask(ctx context.Context) bool {
 			continue
 		}
 		for _, gw := range l.Gateways {
-			if c, err := g.probe(ctx, gw.WithZone(""), []string{l.Name}); err == nil && c != nil {
+			if mac, err := g.resolve(ctx, gw.WithZone(""), l.Name); err == nil && mac != (l2.MAC{}) {
 				return true
 			}
 		}
@@ -104,7 +103,7 @@ func (g *gatewayWatch) ask(ctx context.Context) bool {
 func (p *parts) watchGateway(loop context.Context) *gatewayWatch {
 	a := p.agent
 	return &gatewayWatch{
-		links: p.speaker.Links, probe: p.speaker.Probe,
+		links: p.speaker.Links, resolve: p.speaker.Resolve,
 		decides: func() bool { return a.read().voters == 2 && p.cfg.Quorum == ownership.QuorumMajority },
 		tell: func(reachable, answered bool) {
 			a.do(loop, func() { a.gatewayAsked(loop, reachable, answered) })

@@ -19,6 +19,7 @@ func arpFamily() family {
 		reply:     arpReply,
 		announce:  arpAnnouncement,
 		probe:     arpProbe,
+		request:   arpRequest,
 	}
 }
 
@@ -71,7 +72,13 @@ func arpAnnouncement(addr netip.Addr, own MAC, form Form) ([]byte, error) {
 // arpProbe is the ARP Probe of RFC 5227 §2.1.1: the sender address is zero so
 // that nobody's cache is polluted.
 func arpProbe(addr netip.Addr, own MAC) ([]byte, error) {
-	return arpFrame(arp.OperationRequest, own, netip.IPv4Unspecified(), MAC{}, addr, broadcast())
+	return arpRequest(addr, netip.IPv4Unspecified(), own)
+}
+
+// arpRequest is the question of RFC 826, which also tells the one who answers
+// where source is.
+func arpRequest(addr, source netip.Addr, own MAC) ([]byte, error) {
+	return arpFrame(arp.OperationRequest, own, source, MAC{}, addr, broadcast())
 }
 
 func arpFrame(op arp.Operation, own MAC, sender netip.Addr, targetMAC MAC, target netip.Addr, dst MAC) ([]byte, error) {

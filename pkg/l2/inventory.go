@@ -19,7 +19,7 @@ import (
 // inventory is what netlink has told about links so far.
 type inventory struct {
 	links     map[int]netlink.Link
-	addresses map[int]map[netip.Prefix]struct{}
+	addresses map[int]map[netip.Prefix]int // to their IFA_F flags
 	defaults  []netlink.Route
 	// stale: a default route has changed since defaults was read. Routes are
 	// read anew rather than followed, since a replaced one is told of once.
@@ -48,7 +48,7 @@ func dump[T any](ctx context.Context, list func() (T, error)) (T, error) {
 
 // readInventory asks the kernel for everything.
 func readInventory(ctx context.Context) (*inventory, error) {
-	inv := &inventory{links: map[int]netlink.Link{}, addresses: map[int]map[netip.Prefix]struct{}{}}
+	inv := &inventory{links: map[int]netlink.Link{}, addresses: map[int]map[netip.Prefix]int{}}
 	links, err := dump(ctx, netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("listing links: %w", err)
@@ -61,7 +61,7 @@ func readInventory(ctx context.Context) (*inventory, error) {
 		return nil, fmt.Errorf("listing addresses: %w", err)
 	}
 	for _, a := range addrs {
-		inv.address(a.LinkIndex, *a.IPNet, true)
+		inv.address(a.LinkIndex, *a.IPNet, a.Flags, true)
 	}
 	inv.stale = true
 	return inv, inv.refresh(ctx)
@@ -120,8 +120,8 @@ func isUp(a *netlink.LinkAttrs) bool {
 	return a.Flags&net.FlagUp != 0 && a.RawFlags&unix.IFF_LOWER_UP != 0 && a.OperState != netlink.OperDown
 }
 
-// address takes in one address, new or gone.
-func (inv *inventory) address(index int, n net.IPNet, present bool) {
+// address takes in one address, new, with other flags, or gone.
+func (inv *inventory) address(index int, n net.IPNet, flags int, present bool) {
 	ip, ok := netip.AddrFromSlice(n.IP)
 	if !ok {
 		return
@@ -133,9 +133,9 @@ func (inv *inventory) address(index int, n net.IPNet, present bool) {
 		return
 	}
 	if inv.addresses[index] == nil {
-		inv.addresses[index] = map[netip.Prefix]struct{}{}
+		inv.addresses[index] = map[netip.Prefix]int{}
 	}
-	inv.addresses[index][p] = struct{}{}
+	inv.addresses[index][p] = flags
 }
 
 // snapshot returns all links, by index.
@@ -144,6 +144,11 @@ func (inv *inventory) snapshot() []Link {
 	for _, index := range slices.Sorted(maps.Keys(inv.links)) {
 		l := inv.describe(inv.links[index])
 		l.Addresses = slices.SortedFunc(maps.Keys(inv.addresses[index]), netip.Prefix.Compare)
+		for _, p := range l.Addresses {
+			if inv.addresses[index][p]&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
+				l.Tentative = append(l.Tentative, p.Addr())
+			}
+		}
 		for _, r := range inv.defaults {
 			addDefault(&l, r)
 		}

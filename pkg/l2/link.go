@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 )
 
 // Link is a network interface of this machine as the kernel last described it.
@@ -27,6 +28,9 @@ type Link struct {
 	Enslaved bool
 	// Addresses are the interface's own, each with its prefix length.
 	Addresses []netip.Prefix
+	// Tentative are those of Addresses that may be another station's still:
+	// nothing is sent from them (RFC 4862 §5.4).
+	Tentative []netip.Addr
 	// Gateways are the next hops of default routes over this link.
 	Gateways []netip.Addr
 	// DefaultRoutes are the default routes over this link, those of lower metric first.
@@ -64,6 +68,34 @@ func (l Link) prefixFor(addr netip.Addr) int {
 		}
 	}
 	return longest
+}
+
+// sourceFor returns the address of the link that a question for its neighbour
+// addr comes from, and the unspecified one when there is none. It is that of
+// the longest subnet that holds addr, or else a link-local one, which every
+// IPv6 neighbour can answer, or else any of the family.
+func (l Link) sourceFor(addr netip.Addr) netip.Addr {
+	source, best := netip.IPv6Unspecified(), -1
+	if addr.Is4() {
+		source = netip.IPv4Unspecified()
+	}
+	for _, p := range l.Addresses {
+		own := p.Addr()
+		if own.BitLen() != addr.BitLen() || own == addr || slices.Contains(l.Tentative, own) {
+			continue
+		}
+		fits := 0
+		switch {
+		case p.Contains(addr):
+			fits = 2 + p.Bits()
+		case own.Is6() && own.IsLinkLocalUnicast():
+			fits = 1
+		}
+		if fits > best {
+			source, best = own, fits
+		}
+	}
+	return source
 }
 
 func (l Link) defaultRouteFor(addr netip.Addr) bool {

@@ -49,6 +49,9 @@ type family struct {
 	announce func(addr netip.Addr, own MAC, form Form) ([]byte, error)
 	// probe asks whether anybody uses addr.
 	probe func(addr netip.Addr, own MAC) ([]byte, error)
+	// request asks for the hardware address of addr, as source, an address of
+	// own's.
+	request func(addr, source netip.Addr, own MAC) ([]byte, error)
 }
 
 // familyOf returns the protocol that resolves addr.

@@ -25,6 +25,7 @@ func ndpFamily() family {
 		reply:     ndpReply,
 		announce:  ndpAnnouncement,
 		probe:     ndpProbe,
+		request:   ndpRequest,
 	}
 }
 
@@ -129,12 +130,26 @@ func ndpAnnouncement(addr netip.Addr, own MAC, _ Form) ([]byte, error) {
 // ndpProbe is the solicitation of duplicate address detection, RFC 4862
 // §5.4.2: from the unspecified address, to the solicited-node group.
 func ndpProbe(addr netip.Addr, own MAC) ([]byte, error) {
-	group, err := ndp.SolicitedNodeMulticast(addr)
+	return ndpSolicitation(&ndp.NeighborSolicitation{TargetAddress: addr}, netip.IPv6Unspecified(), own)
+}
+
+// ndpRequest is the solicitation of address resolution, RFC 4861 §7.2.2. With
+// the source link-layer address in it, the answer comes to own without a
+// question back.
+func ndpRequest(addr, source netip.Addr, own MAC) ([]byte, error) {
+	return ndpSolicitation(&ndp.NeighborSolicitation{
+		TargetAddress: addr,
+		Options:       []ndp.Option{&ndp.LinkLayerAddress{Direction: ndp.Source, Addr: net.HardwareAddr(own[:])}},
+	}, source, own)
+}
+
+// ndpSolicitation goes to the solicited-node group of its target.
+func ndpSolicitation(ns *ndp.NeighborSolicitation, source netip.Addr, own MAC) ([]byte, error) {
+	group, err := ndp.SolicitedNodeMulticast(ns.TargetAddress)
 	if err != nil {
-		return nil, fmt.Errorf("solicited-node group of %s: %w", addr, err)
+		return nil, fmt.Errorf("solicited-node group of %s: %w", ns.TargetAddress, err)
 	}
-	ns := &ndp.NeighborSolicitation{TargetAddress: addr}
-	return ndpFrame(ns, own, netip.IPv6Unspecified(), multicastMAC(group), group)
+	return ndpFrame(ns, own, source, multicastMAC(group), group)
 }
 
 func neighborAdvertisement(addr netip.Addr, own MAC, solicited bool) *ndp.NeighborAdvertisement {

@@ -232,5 +232,6 @@ func sameLink(a, b Link) bool {
 	return a.Index == b.Index && a.Name == b.Name && a.MAC == b.MAC && a.Kind == b.Kind && a.Up == b.Up &&
 		a.Loopback == b.Loopback && a.NoARP == b.NoARP && a.Enslaved == b.Enslaved &&
 		a.DefaultRoute4 == b.DefaultRoute4 && a.DefaultRoute6 == b.DefaultRoute6 &&
-		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Gateways, b.Gateways) && slices.Equal(a.DefaultRoutes, b.DefaultRoutes)
+		slices.Equal(a.Addresses, b.Addresses) && slices.Equal(a.Tentative, b.Tentative) &&
+		slices.Equal(a.Gateways, b.Gateways) && slices.Equal(a.DefaultRoutes, b.DefaultRoutes)
 }

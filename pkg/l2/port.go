@@ -46,7 +46,7 @@ type port struct {
 
 	mu     sync.RWMutex
 	held   map[netip.Addr]*entry
-	probed map[netip.Addr][]chan<- Conflict
+	probed map[netip.Addr][]*search
 	stop   chan struct{} // closed by close
 	done   chan struct{} // closed by serve
 }
@@ -83,7 +83,7 @@ func openPort(link Link, f family, stats *familyCounters) (*port, error) {
 	p := &port{
 		link: link, family: f, conn: conn, stats: stats,
 		held:   map[netip.Addr]*entry{},
-		probed: map[netip.Addr][]chan<- Conflict{},
+		probed: map[netip.Addr][]*search{},
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 	}
@@ -217,13 +217,16 @@ func (p *port) conflict(addr netip.Addr, m message, peerName string) Conflict {
 	return Conflict{Address: addr, Interface: p.link.Name, MAC: m.from, Peer: peerName, Probing: m.probing(), At: time.Now()}
 }
 
-// tellProbes never waits: a probe wants one conflict, and has room for it.
+// tellProbes never waits: a search wants one station, and has room for it.
 func (p *port) tellProbes(c Conflict) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	for _, ch := range p.probed[c.Address] {
+	for _, s := range p.probed[c.Address] {
+		if c.Probing && s.usersOnly {
+			continue
+		}
 		select {
-		case ch <- c:
+		case s.found <- c:
 		default:
 		}
 	}

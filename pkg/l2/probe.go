@@ -48,24 +48,49 @@ func (s *Speaker) Probe(ctx context.Context, addr netip.Addr, interfaces []strin
 	if err := check(Announcement{Address: addr, Interfaces: interfaces}); err != nil {
 		return nil, err
 	}
-	found := make(chan Conflict, 1)
-	ports, err := s.listen(addr, interfaces, found)
-	defer s.unlisten(addr, ports, found)
+	q := newSearch(addr, false)
+	defer s.unlisten(q)
+	if err := s.listen(q, interfaces); err != nil {
+		return nil, fmt.Errorf("probing for %s: %w", addr, err)
+	}
+	c, err := q.run(ctx, s.config.Probe, func(p *port) ([]byte, error) { return p.family.probe(addr, p.link.MAC) })
 	if err != nil {
 		return nil, fmt.Errorf("probing for %s: %w", addr, err)
 	}
-	t := s.config.Probe
+	return c, nil
+}
+
+// search looks for a station that uses an address.
+type search struct {
+	addr  netip.Addr
+	ports []*port
+	found chan Conflict // with room for one
+	// usersOnly: who is only about to use the address does not count.
+	usersOnly bool
+}
+
+func newSearch(addr netip.Addr, usersOnly bool) *search {
+	return &search{addr: addr, found: make(chan Conflict, 1), usersOnly: usersOnly}
+}
+
+// run sends the question on all ports, as often as t says, until somebody is
+// found.
+func (q *search) run(ctx context.Context, t ProbeTiming, question func(*port) ([]byte, error)) (*Conflict, error) {
 	wait := between(0, t.Wait)
 	for n := range t.Num + 1 {
-		if c, err := await(ctx, found, wait); c != nil || err != nil {
+		if c, err := await(ctx, q.found, wait); c != nil || err != nil {
 			return c, err
 		}
 		if n == t.Num {
 			break
 		}
-		for _, p := range ports {
-			if err := p.probe(addr); err != nil {
-				return nil, fmt.Errorf("probing for %s: %w", addr, err)
+		for _, p := range q.ports {
+			frame, err := question(p)
+			if err == nil {
+				err = p.send(frame)
+			}
+			if err != nil {
+				return nil, err
 			}
 		}
 		if wait = between(t.Min, t.Max); n == t.Num-1 {
@@ -95,53 +120,54 @@ func between(low, high time.Duration) time.Duration {
 	return low + rand.N(high-low)
 }
 
-// listen has the ports for addr tell found of its users.
-func (s *Speaker) listen(addr netip.Addr, interfaces []string, found chan<- Conflict) ([]*port, error) {
+// listen has the ports for the address tell q of its users, and of those that
+// probe for it too.
+func (s *Speaker) listen(q *search, interfaces []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ports []*port
-	for _, l := range Choose(s.links, addr, interfaces).Links {
-		p, err := s.port(l, addr)
+	for _, l := range Choose(s.links, q.addr, interfaces).Links {
+		p, err := s.port(l, q.addr)
 		if err != nil {
-			return ports, err
+			return err
 		}
 		if p == nil {
 			break
 		}
-		if err := p.groups.join(addr); err != nil && !noIPv6(err) {
-			return ports, err
+		if err := p.groups.join(q.addr); err != nil && !noIPv6(err) {
+			return err
 		}
-		p.mu.Lock()
-		p.probed[addr] = append(p.probed[addr], found)
-		p.mu.Unlock()
-		ports = append(ports, p)
+		p.tell(q)
 	}
-	if len(ports) == 0 {
-		return nil, ErrNoInterface
+	if len(q.ports) == 0 {
+		return ErrNoInterface
 	}
-	return ports, nil
+	return nil
 }
 
-func (s *Speaker) unlisten(addr netip.Addr, ports []*port, found chan<- Conflict) {
+func (s *Speaker) unlisten(q *search) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range ports {
-		p.mu.Lock()
-		p.probed[addr] = slices.DeleteFunc(p.probed[addr], func(c chan<- Conflict) bool { return c == found })
-		if len(p.probed[addr]) == 0 {
-			delete(p.probed, addr)
-		}
-		p.mu.Unlock()
-		if err := p.groups.leave(addr); err != nil {
-			s.logger().V(2).Info("Group not left", "address", addr, "err", err)
+	for _, p := range q.ports {
+		p.untell(q)
+		if err := p.groups.leave(q.addr); err != nil {
+			s.logger().V(2).Info("Group not left", "address", q.addr, "err", err)
 		}
 	}
 }
 
-func (p *port) probe(addr netip.Addr) error {
-	frame, err := p.family.probe(addr, p.link.MAC)
-	if err != nil {
-		return err
+// tell has the port tell q from here on.
+func (p *port) tell(q *search) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probed[q.addr] = append(p.probed[q.addr], q)
+	q.ports = append(q.ports, p)
+}
+
+func (p *port) untell(q *search) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probed[q.addr] = slices.DeleteFunc(p.probed[q.addr], func(other *search) bool { return other == q })
+	if len(p.probed[q.addr]) == 0 {
+		delete(p.probed, q.addr)
 	}
-	return p.send(frame)
 }

@@ -154,7 +154,7 @@ func (s *subscription) receive(ctx context.Context, inv *inventory) (bool, error
 			}
 		case u, open := <-s.addrs:
 			if ok = open; ok {
-				inv.address(u.LinkIndex, u.LinkAddress, u.NewAddr)
+				inv.address(u.LinkIndex, u.LinkAddress, u.Flags, u.NewAddr)
 				dirty = true
 			}
 		case u, open := <-s.routes:
