@@ -178,6 +178,9 @@ func (a *agent) hear(ctx context.Context, ev membership.Event) {
 		a.gates.hurry()
 		before := a.announcing
 		a.countMembers(ctx)
+		if ev.Kind == membership.Failed || ev.Kind == membership.Left {
+			a.step(ctx, ownership.Lost{Node: ev.Member.Name}) // and may be among the members again by now
+		}
 		if ev.Kind == membership.Failed {
 			a.measure(ev, a.announcing > before)
 		}

@@ -153,6 +153,7 @@ type fakeSegment struct {
 	failure  error               // of a probe
 	said     []ownership.Message // by gossip
 	flushed  []netip.Addr
+	members  []membership.Member
 }
 
 // probeTime is what a probe takes.
@@ -226,7 +227,7 @@ func (s *fakeSegment) Probe(ctx context.Context, _ netip.Addr, _ []string) (*l2.
 
 func (s *fakeSegment) SetPeers(map[l2.MAC]string)      {}
 func (s *fakeSegment) Events() <-chan membership.Event { return nil }
-func (s *fakeSegment) Members() []membership.Member    { return nil }
+func (s *fakeSegment) Members() []membership.Member    { return s.members }
 func (s *fakeSegment) SetSeeds([]netip.AddrPort)       {}
 
 func (s *fakeSegment) Broadcast(payload []byte) {

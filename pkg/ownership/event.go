@@ -40,6 +40,10 @@ type MembersChanged struct {
 	Voters []string
 }
 
+// Lost is an event: a node was out of sight. It may be back already, as another
+// run, and no MembersChanged have said that it was gone.
+type Lost struct{ Node string }
+
 // Heard is an event: a message of another machine has arrived.
 type Heard struct{ Message Message }
 

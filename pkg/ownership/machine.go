@@ -25,8 +25,9 @@ type Options struct {
 	// Self is the name of this node.
 	Self string
 	// Incarnation tells runs of this node apart. It must be above 0 and above
-	// that of earlier runs; the time of start in nanoseconds will do. Others
-	// accept a lower one only after they have seen the node gone.
+	// that of earlier runs; the time of start in nanoseconds will do. Should
+	// it be lower, where a clock was set back, others accept it once they have
+	// seen the node gone, by MembersChanged or [Lost].
 	Incarnation uint64
 	Quorum      Quorum
 	// RefreshInterval between two messages at least (1 s).

@@ -16,7 +16,7 @@ func (ev MembersChanged) apply(m *Machine) {
 	}
 	for _, p := range m.peers {
 		if p.alive && !alive[p.name] {
-			p.alive, p.synced = false, false
+			p.alive, p.synced, p.lost = false, false, true
 			delete(m.stale, p.name)
 			m.touchAll = true
 		}
@@ -28,6 +28,13 @@ func (ev MembersChanged) apply(m *Machine) {
 	}
 	m.buryStrangers()
 	m.weighQuorum()
+}
+
+func (ev Lost) apply(m *Machine) {
+	if p := m.peers[ev.Node]; p != nil && p.alive {
+		p.lost = true
+		m.appear(p)
+	}
 }
 
 // appear makes a peer alive and exchanges everything with it.

@@ -16,6 +16,8 @@ type peer struct {
 	synced      bool      // since it was last seen to appear, its digest has matched
 	syncUntil   time.Time // how long it may block claims while not synced
 	incarnation uint64    // 0: never heard
+	ended       uint64    // the incarnation before
+	lost        bool      // was out of sight when or since incarnation was first heard
 	seq         uint64    // highest heard of this incarnation
 	settled     bool
 	draining    bool
@@ -45,11 +47,11 @@ func (ev Heard) apply(m *Machine) {
 	}
 	p := m.peer(msg.From)
 	if msg.Incarnation != p.incarnation {
-		if msg.Incarnation < p.incarnation && p.alive {
+		if msg.Incarnation == p.ended || msg.Incarnation < p.incarnation && !p.lost {
 			return // left over from an earlier run
 		}
 		m.forget(p)
-		p.incarnation = msg.Incarnation
+		p.ended, p.incarnation, p.lost = p.incarnation, msg.Incarnation, !p.alive
 	}
 	newest := msg.Seq > p.seq
 	if newest {

@@ -31,6 +31,7 @@ func faults() []fault {
 		{"candidates", 6, (*world).changeCandidates},
 		{"remove or add", 2, (*world).removeOrAdd},
 		{"gateway", 2, (*world).changeGateway},
+		{"clock back", 3, (*world).clockBack},
 	}
 }
 
@@ -219,6 +220,18 @@ func (w *world) changeGateway() {
 	n := w.anyNode()
 	n.gateway, n.gatewayAt = !n.gateway, w.now
 	n.step(Gateway{n.gateway})
+}
+
+// clockBack restarts an announcer after the clock of its node was set back: at once, or when something starts it.
+func (w *world) clockBack() {
+	n := w.anyNode()
+	n.setBack += w.between(time.Minute, 24*time.Hour)
+	w.crash(n)
+	w.relink()
+	if w.rng.IntN(2) == 0 {
+		w.trace("%s starts", n.name)
+		w.start(n)
+	}
 }
 
 // repair undoes everything but crashes, so that the end of each schedule shows

@@ -18,10 +18,12 @@ const (
 	maxDetect = 500 * time.Millisecond
 	maxAppear = 300 * time.Millisecond // from contact to MembersChanged
 	maxDelay  = 50 * time.Millisecond  // of a message
+	maxDouble = 500 * time.Millisecond // of a second copy of it
 	apiDelay  = 400 * time.Millisecond // of a change of configuration
 	maxLook   = 2 * time.Second        // until a node that is a candidate again is judged
 	refresh   = time.Second
-	maxLosses = 2 // of consecutive messages from one node to another
+	maxLosses = 2    // of consecutive messages from one node to another
+	wallEpoch = 1e18 // what clocks say at the start, in nanoseconds
 )
 
 // world is a cluster in virtual time: real machines, and a network, a failure
@@ -63,6 +65,7 @@ type world struct {
 type contact struct {
 	up    bool
 	since time.Duration
+	run   uint64 // in a view: the incarnation of the other
 }
 
 type simClaim struct {
@@ -89,6 +92,7 @@ type simNode struct {
 	resumedAt   time.Duration
 	offset      time.Duration
 	rate        float64
+	setBack     time.Duration // by which its wall clock, which numbers its runs, was
 	inbox       []Message
 	wakeGen     int
 
@@ -198,7 +202,7 @@ func (w *world) fail(format string, args ...any) {
 
 // start brings a node up, as after a restart of its announcer.
 func (w *world) start(n *simNode) {
-	n.incarnation++
+	n.incarnation = wallEpoch + uint64(w.now-n.setBack)
 	n.running, n.paused, n.draining = true, false, false
 	n.inbox = nil
 	n.resumedAt = w.now
@@ -209,7 +213,7 @@ func (w *world) start(n *simNode) {
 		n.known[i], n.gateKnown[i], n.announcing[i] = simConfig{}, false, -1
 	}
 	for i := range w.views[n.id] {
-		w.views[n.id][i] = contact{false, w.now}
+		w.views[n.id][i] = contact{since: w.now}
 		w.viewGen[n.id][i]++
 		w.pending[n.id][i] = false
 	}
@@ -299,8 +303,16 @@ func (w *world) transmit(from, to *simNode, msg Message) {
 		return
 	}
 	w.lost[from.id][to.id] = 0
+	w.carry(from, to, msg, maxDelay)
+	if w.rng.IntN(20) == 0 {
+		w.carry(from, to, msg, maxDouble)
+	}
+}
+
+// carry brings a message to a node that may be paused or gone by then.
+func (w *world) carry(from, to *simNode, msg Message, atMost time.Duration) {
 	run := to.incarnation
-	w.after(w.between(0, maxDelay), func() {
+	w.after(w.between(0, atMost), func() {
 		switch {
 		case !to.running || to.incarnation != run || w.blocked[from.id][to.id]:
 		case to.paused:
@@ -322,7 +334,7 @@ func (w *world) relink() {
 			}
 			changed := w.links[a][b].up != up
 			if changed {
-				w.links[a][b] = contact{up, w.now}
+				w.links[a][b] = contact{up: up, since: w.now}
 			}
 			if changed || w.views[a][b].up != up && !w.pending[a][b] && na.awake() {
 				w.notice(na, nb, up)
@@ -345,11 +357,15 @@ func (w *world) notice(viewer, target *simNode, up bool) {
 			return
 		}
 		w.pending[a][b] = false
-		if viewer.incarnation != run || !viewer.awake() || w.views[a][b].up == up {
+		was := w.views[a][b]
+		if viewer.incarnation != run || !viewer.awake() || was.up == up && (!up || was.run == target.incarnation) {
 			return
 		}
+		if was.up && up {
+			viewer.step(Lost{target.name})
+		}
 		w.trace("%s sees %s: %v", viewer.name, target.name, up)
-		w.views[a][b] = contact{up, w.now}
+		w.views[a][b] = contact{up, w.now, target.incarnation}
 		viewer.step(MembersChanged{Alive: w.seen(viewer), Voters: w.names})
 	})
 }

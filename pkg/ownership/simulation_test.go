@@ -14,7 +14,7 @@ var (
 )
 
 // TestSimulation drives real machines through random schedules of crash, pause,
-// restart, partition, loss, delay and change, and checks at every step:
+// restart, partition, loss, delay, doubling and change, and checks at every step:
 //
 //	I1 of nodes that see each other only one announces an address,
 //	I2 a minority announces nothing,
