@@ -66,7 +66,7 @@ func (r *reporter) run(ctx context.Context) {
 func (r *reporter) stop(ctx context.Context) error {
 	s := r.current()
 	s.Conditions = []metav1.Condition{{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reasonStopped, Message: "the announcer of this node was stopped",
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped, Message: "the announcer of this node was stopped",
 	}}
 	return r.report(ctx, s)
 }

@@ -19,9 +19,6 @@ import (
 // providedNodeIP is the annotation with the kubelet's --node-ip.
 const providedNodeIP = "alpha.kubernetes.io/provided-node-ip"
 
-// reasonStopped marks the Announcer of an agent that ended on request.
-const reasonStopped = "Stopped"
-
 // parseAddress accepts what the CRD schema accepts.
 func parseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
@@ -49,7 +46,7 @@ func voters(announcers []*v1alpha1.Announcer, now time.Time) []string {
 
 func stopped(a *v1alpha1.Announcer, now time.Time) bool {
 	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
-	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == reasonStopped &&
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonStopped &&
 		now.Sub(c.LastTransitionTime.Time) >= stoppedGrace
 }
 

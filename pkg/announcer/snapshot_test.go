@@ -23,8 +23,8 @@ func TestVotersAreThoseThatMayComeBackSoon(t *testing.T) {
 	}
 	got := voters([]*v1alpha1.Announcer{
 		announcer("up", "TakingPart", metav1.ConditionTrue, time.Hour),
-		announcer("restarting", reasonStopped, metav1.ConditionFalse, 10*time.Second),
-		announcer("removed", reasonStopped, metav1.ConditionFalse, 2*time.Minute),
+		announcer("restarting", v1alpha1.ReasonStopped, metav1.ConditionFalse, 10*time.Second),
+		announcer("removed", v1alpha1.ReasonStopped, metav1.ConditionFalse, 2*time.Minute),
 		announcer("cut-off", "Minority", metav1.ConditionFalse, time.Hour),
 		{ObjectMeta: metav1.ObjectMeta{Name: "new"}},
 	}, testTime())

@@ -23,11 +23,15 @@ func (c *Cluster) rulesOf(vip *v1alpha1.VirtualIP) loadbalancer.NodeRules {
 // nodesOf says of every node what it has to do with an address: candidates first, in order.
 func (c *Cluster) nodesOf(vip *v1alpha1.VirtualIP) []NodeOfAddress {
 	var nodes []NodeOfAddress
-	for _, standing := range loadbalancer.Standings(&vip.Spec, loadbalancer.Survey{
+	standings := loadbalancer.Standings(&vip.Spec, loadbalancer.Survey{
 		Nodes: c.Nodes, Announcers: c.Announcers, Slices: c.Slices, Rules: c.rulesOf(vip),
-	}) {
+	})
+	served := slices.ContainsFunc(standings, func(standing loadbalancer.Standing) bool {
+		return standing.BGP && c.mute(standing.Node) == "" && c.failsOn(vip.Spec.Address, standing.Node) == ""
+	})
+	for _, standing := range standings {
 		node := NodeOfAddress{Node: standing.Node, Place: slices.Index(vip.Spec.Candidates, standing.Node) + 1}
-		node.Announces, node.Reason = c.verdict(vip, standing, node.Place)
+		node.Announces, node.Reason = c.verdict(vip, standing, node.Place, served)
 		nodes = append(nodes, node)
 	}
 	slices.SortStableFunc(nodes, func(a, b NodeOfAddress) int {
@@ -39,12 +43,13 @@ func (c *Cluster) nodesOf(vip *v1alpha1.VirtualIP) []NodeOfAddress {
 	return nodes
 }
 
-// verdict says whether a node announces an address, and why or why not.
-func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing, place int) (announces bool, reason string) {
+// verdict says whether a node announces an address, and why or why not. The place is its own among the candidates, and
+// served tells whether some node may announce it by BGP and passes the health checks.
+func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing, place int, served bool) (announces bool, reason string) {
 	if len(vip.Spec.Services) == 0 {
 		return false, "no Service uses the address"
 	}
-	peers, silent := c.sessions(vip, standing)
+	peers, silent := c.sessions(vip, standing, served)
 	if vip.Status.Node == standing.Node {
 		if gone := c.gone(standing.Node); gone != "" {
 			return false, "was the last to announce the address, but " + gone
@@ -54,7 +59,10 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 	if len(peers) > 0 {
 		return true, "announces the address " + strings.Join(peers, ", ")
 	}
-	if standing.Hindrance != "" && !standing.BGP {
+	if standing.Hindrance != "" && standing.BGP {
+		return false, silent
+	}
+	if standing.Hindrance != "" {
 		return false, standing.Hindrance
 	}
 	if unwell := c.unwell(vip.Spec.Address, standing.Node); unwell != "" {
@@ -62,8 +70,6 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 	}
 	owner := c.owner(vip)
 	switch {
-	case standing.BGP && standing.Hindrance != "":
-		return false, silent
 	case place == 0 && owner == "":
 		return false, "may announce the address, but is none of its candidates"
 	case place == 0:
@@ -75,13 +81,20 @@ func (c *Cluster) verdict(vip *v1alpha1.VirtualIP, standing loadbalancer.Standin
 }
 
 // sessions returns by which BGP sessions a node announces an address, and if by none, why. What routes a session carries
-// its agent does not report, but how many: with none, it does not carry that of the address.
-func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing) (telling []string, silent string) {
+// its agent does not report, but how many: with none, it does not carry that of the address. A route is withheld for a
+// health check only where another node serves the address.
+func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standing, served bool) (telling []string, silent string) {
 	announcer := c.announcer(standing.Node)
-	if !standing.BGP || announcer == nil || c.unwell(vip.Spec.Address, standing.Node) != "" {
-		return nil, "no BGP session announces it"
+	if !standing.BGP || announcer == nil {
+		return nil, "does not announce by BGP"
 	}
-	var mute []string
+	if why := c.mute(standing.Node); why != "" {
+		return nil, why
+	}
+	if fails := c.failsOn(vip.Spec.Address, standing.Node); served && fails != "" {
+		return nil, fails
+	}
+	var down []string
 	for i := range announcer.Status.BGP {
 		session := &announcer.Status.BGP[i]
 		if !slices.ContainsFunc(vip.Spec.Announce, func(entry v1alpha1.Announcement) bool {
@@ -92,13 +105,13 @@ func (c *Cluster) sessions(vip *v1alpha1.VirtualIP, standing loadbalancer.Standi
 		if session.State == sessionUp && session.Prefixes > 0 {
 			telling = append(telling, "by BGP to "+session.Peer)
 		} else {
-			mute = append(mute, session.Peer+" "+muteness(session))
+			down = append(down, session.Peer+" "+muteness(session))
 		}
 	}
-	if len(mute) == 0 {
+	if len(down) == 0 {
 		return telling, "no BGP session is configured for it"
 	}
-	return telling, "no BGP session announces it: " + strings.Join(mute, ", ")
+	return telling, "no BGP session announces it: " + strings.Join(down, ", ")
 }
 
 // muteness says what is wrong with a session that announces nothing although it should.
@@ -121,20 +134,20 @@ func wrongWith(session *v1alpha1.BGPSession) string {
 	return ""
 }
 
-// unwell says what is wrong with a node that may announce an address, and nothing where all is well.
+// unwell says what keeps a node that may announce an address on layer 2 from it, and nothing where all is well.
 func (c *Cluster) unwell(address, node string) string {
+	return cmp.Or(c.gone(node), c.failsOn(address, node))
+}
+
+// failsOn says which health check of an address fails on a node, and nothing where none does.
+func (c *Cluster) failsOn(address, node string) string {
 	announcer := c.announcer(node)
-	if announcer == nil {
+	if announcer == nil || announcer.Status.HealthChecks == nil {
 		return ""
 	}
-	if gone := c.gone(node); gone != "" {
-		return gone
-	}
-	if checks := announcer.Status.HealthChecks; checks != nil {
-		for _, failed := range checks.Failed {
-			if failed.Address == address {
-				return strings.TrimSuffix(fmt.Sprintf("the health check of %s fails on the node: %s", failed.Service, failed.Message), ": ")
-			}
+	for _, failed := range announcer.Status.HealthChecks.Failed {
+		if failed.Address == address {
+			return strings.TrimSuffix(fmt.Sprintf("the health check of %s fails on the node: %s", failed.Service, failed.Message), ": ")
 		}
 	}
 	return ""

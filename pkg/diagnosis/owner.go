@@ -3,6 +3,7 @@
 package diagnosis
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -21,16 +22,32 @@ func (c *Cluster) owner(vip *v1alpha1.VirtualIP) string {
 	return ""
 }
 
-// gone says why what a node's agent reported last does not hold any more, and nothing where it may hold. The report of a
-// dead agent stays as it was, so others have to tell.
+// gone says why a node announces nothing on layer 2, whatever its agent reported last, and nothing where it may.
 func (c *Cluster) gone(node string) string {
 	announcer := c.announcer(node)
 	if announcer == nil {
 		return "no announcer reports from there"
 	}
-	if why := notReady(announcer); why != "" {
-		return why
+	return cmp.Or(notReady(announcer), c.dead(announcer))
+}
+
+// mute says why a node announces nothing by BGP, whatever its agent reported last, and nothing where it may: that takes no
+// majority.
+func (c *Cluster) mute(node string) string {
+	announcer := c.announcer(node)
+	switch {
+	case announcer == nil:
+		return "no announcer reports from there"
+	case readyReason(announcer) == v1alpha1.ReasonStopped:
+		return notReady(announcer)
 	}
+	return c.dead(announcer)
+}
+
+// dead says why an agent and its node are taken for dead, and nothing where they are not. The report of a dead agent stays
+// as it was, so others have to tell.
+func (c *Cluster) dead(announcer *v1alpha1.Announcer) string {
+	node := announcer.Name
 	lost := c.lostBy(node)
 	count := fmt.Sprintf("%d of %d announcers have lost the node", len(lost), len(c.Announcers))
 	switch {
@@ -58,8 +75,7 @@ func (c *Cluster) lostBy(node string) []*v1alpha1.Announcer {
 // survived tells whether a witness is one that is left in a minority because the other has died, rather than one that was
 // cut off: then the other would have lost the witness, too.
 func (c *Cluster) survived(witness, other *v1alpha1.Announcer) bool {
-	ready := meta.FindStatusCondition(witness.Status.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonMinority && !c.kubeletSilent(witness.Name) &&
+	return readyReason(witness) == v1alpha1.ReasonMinority && !c.kubeletSilent(witness.Name) &&
 		!slices.Contains(other.Status.Unreachable, witness.Name)
 }
 
@@ -67,6 +83,14 @@ func (c *Cluster) survived(witness, other *v1alpha1.Announcer) bool {
 func (c *Cluster) vouches(announcer *v1alpha1.Announcer, node string) bool {
 	return announcer.Name != node && notReady(announcer) == "" && !c.kubeletSilent(announcer.Name) &&
 		!slices.Contains(announcer.Status.Unreachable, node)
+}
+
+// readyReason returns the reason of an agent's Ready condition.
+func readyReason(announcer *v1alpha1.Announcer) string {
+	if ready := meta.FindStatusCondition(announcer.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
 }
 
 // kubeletSilent tells whether Kubernetes has not heard of a node for some time, about 50 s by default: its Ready condition

@@ -71,7 +71,7 @@ func TestWhetherTheRecordedOwnerAnnounces(t *testing.T) {
 		}, ""},
 		{"another has lost it and was stopped", func(c *Cluster) {
 			alone(c, 2, "n2")
-			c.Announcers[2].Status.Conditions[0].Reason = "Stopped"
+			c.Announcers[2].Status.Conditions[0].Reason = v1alpha1.ReasonStopped
 		}, ""},
 		{"only its kubelet is dead", func(c *Cluster) { silence(c, 1) }, ""},
 		{"a health check fails there, and it stays", func(c *Cluster) {
@@ -133,6 +133,55 @@ func TestSessionsThatAnnounceNothing(t *testing.T) {
 			n1 := answer.Addresses[0].Nodes[0]
 			if n1.Announces != (test.want == "") || answer.OK() != n1.Announces || !strings.Contains(n1.Reason, test.want) {
 				t.Errorf("%+v, all well: %t, want %q", n1, answer.OK(), test.want)
+			}
+		})
+	}
+}
+
+// TestWhatMattersToBGP: a node announces by BGP without a majority, and with a health check that fails everywhere.
+func TestWhatMattersToBGP(t *testing.T) {
+	fails := &v1alpha1.HealthChecks{Failed: []v1alpha1.FailedHealthCheck{{Address: address, Service: "default/web", Message: "503"}}}
+	for _, test := range []struct {
+		name string
+		edit func(*Cluster)
+		want []string // of the nodes: what is in their reasons
+	}{
+		{"all is well", func(*Cluster) {}, []string{"by BGP", "by BGP", "by BGP"}},
+		{"one is left", func(c *Cluster) { alone(c, 2, "n1", "n2") }, []string{"have lost the node", "have lost the node", "by BGP"}},
+		{"all are dead", func(c *Cluster) { silence(c, 0, 1, 2) }, []string{"no other announcer", "no other announcer", "no other announcer"}},
+		{"one was stopped", func(c *Cluster) {
+			alone(c, 0)
+			c.Announcers[0].Status.Conditions[0].Reason = v1alpha1.ReasonStopped
+		}, []string{"is not ready", "by BGP", "by BGP"}},
+		{"a check fails on one", func(c *Cluster) { c.Announcers[0].Status.HealthChecks = fails }, []string{"503", "by BGP", "by BGP"}},
+		{"a check fails on all", func(c *Cluster) {
+			for _, announcer := range c.Announcers {
+				announcer.Status.HealthChecks = fails
+			}
+		}, []string{"by BGP", "by BGP", "by BGP"}},
+		{"a check fails on all that live", func(c *Cluster) {
+			for i := range 2 {
+				c.Announcers[i].Status.HealthChecks = fails
+				loses(c, i, "n3")
+			}
+		}, []string{"by BGP", "by BGP", "have lost the node"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cluster := healthy()
+			cluster.VirtualIPs[0] = vip("")
+			cluster.VirtualIPs[0].Spec.Announce = []v1alpha1.Announcement{{BGP: &v1alpha1.BGPAnnouncement{}}}
+			for _, announcer := range cluster.Announcers {
+				announcer.Status.BGP = []v1alpha1.BGPSession{{Peer: "tor-a", State: sessionUp, Prefixes: 1}}
+			}
+			test.edit(cluster)
+			answer, err := Who(cluster, address, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, node := range answer.Addresses[0].Nodes {
+				if !strings.Contains(node.Reason, test.want[i]) || node.Announces != (test.want[i] == "by BGP") {
+					t.Errorf("%s announces: %t, %q, want %q", node.Node, node.Announces, node.Reason, test.want[i])
+				}
 			}
 		})
 	}

@@ -8,6 +8,8 @@ const (
 	ConditionReady = "Ready"
 	// ReasonMinority of an Announcer's Ready: it sees no majority of the announcers, and announces nothing on layer 2.
 	ReasonMinority = "Minority"
+	// ReasonStopped of an Announcer's Ready: it has ended on request.
+	ReasonStopped = "Stopped"
 	// ConditionOverlap of an AddressPool: another pool that came first, or a node, has part of its addresses.
 	ConditionOverlap = "Overlap"
 	// ConditionAnnounced of a VirtualIP: a node answers for the address.
