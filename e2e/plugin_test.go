@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,7 +41,7 @@ func (s *space) who(ctx context.Context, subject string) (answer diagnosis.Answe
 }
 
 func TestPlugin(t *testing.T) {
-	c := ownCloud(t, lab.Config{Nodes: 2})
+	c := ownCloud(t, lab.Config{Nodes: 3})
 	ctx := t.Context()
 	if err := c.Build(ctx, "./cmd/kubectl-fairlead"); err != nil {
 		t.Fatal(err)
@@ -102,6 +103,35 @@ func TestPlugin(t *testing.T) {
 	}
 	if output, code := s.ask(ctx, "status", "-o", "xml"); code != 1 || !strings.Contains(output, "expected wide, json or yaml") {
 		t.Errorf("exit code %d:\n%s", code, output)
+	}
+	s.loseMajority(addr.String())
+}
+
+// loseMajority has two of three nodes die, the owner of an address last: nobody takes it, and what the dead have reported
+// stays. The plugin tells.
+func (s *space) loseMajority(address string) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	answer, _ := s.who(ctx, address)
+	if len(answer.Addresses) != 1 || answer.Addresses[0].Node == "" || len(answer.Addresses[0].Nodes) != 3 {
+		s.t.Fatalf("answer %s, want one of three nodes, of which one announces", answerText(answer))
+	}
+	owner := answer.Addresses[0].Node
+	other := slices.IndexFunc(answer.Addresses[0].Nodes, func(node diagnosis.NodeOfAddress) bool { return node.Node != owner })
+	for _, node := range []string{answer.Addresses[0].Nodes[other].Node, owner} {
+		if err := s.PowerOffNode(ctx, node); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	for _, question := range []string{"who " + address, "status"} {
+		lab.Await(ctx, s.t, "the plugin to answer "+question+" with the dead owner", func(ctx context.Context) (bool, string, error) {
+			output, code := s.ask(ctx, strings.Fields(question)...)
+			want := "nobody announces the address: " + owner + " was the last to announce the address, but "
+			return code == 2 && strings.Contains(output, want), fmt.Sprintf("exit code %d: %s", code, output), nil
+		})
+	}
+	if node, err := s.Kubectl(ctx, "get", "virtualip", address, "-o", "jsonpath={.status.node}"); err != nil || strings.TrimSpace(node) != owner {
+		s.t.Errorf("status.node %q, %v, want %s: nobody else may have written it", node, err, owner)
 	}
 }
 
