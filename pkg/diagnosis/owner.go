@@ -49,13 +49,19 @@ func (c *Cluster) mute(node string) string {
 func (c *Cluster) dead(announcer *v1alpha1.Announcer) string {
 	node := announcer.Name
 	lost := c.lostBy(node)
-	count := fmt.Sprintf("%d of %d announcers have lost the node", len(lost), len(c.Announcers))
-	switch {
-	case len(lost)*2 > len(c.Announcers):
-		return count
-	case slices.ContainsFunc(lost, func(witness *v1alpha1.Announcer) bool { return c.survived(witness, announcer) }):
-		return count + ", and it reports no loss of theirs"
-	case c.kubeletSilent(node) && !slices.ContainsFunc(c.Announcers, func(other *v1alpha1.Announcer) bool { return c.vouches(other, node) }):
+	if len(lost)*2 > len(c.Announcers) {
+		return fmt.Sprintf("%d of %d announcers have lost the node", len(lost), len(c.Announcers))
+	}
+	for _, witness := range c.Announcers {
+		switch {
+		case !c.leftAlone(witness):
+		case slices.Contains(lost, witness) && !slices.Contains(announcer.Status.Unreachable, witness.Name):
+			return witness.Name + ", left in a minority, has lost the node"
+		case witness.Status.Members == 1 && int(announcer.Status.Members) == len(c.Announcers):
+			return witness.Name + ", left in a minority, sees no other announcer, and the node's has not noticed"
+		}
+	}
+	if c.kubeletSilent(node) && !slices.ContainsFunc(c.Announcers, func(other *v1alpha1.Announcer) bool { return c.vouches(other, node) }) {
 		return "its kubelet reports nothing any more, and no other announcer vouches for it"
 	}
 	return ""
@@ -72,11 +78,10 @@ func (c *Cluster) lostBy(node string) []*v1alpha1.Announcer {
 	return lost
 }
 
-// survived tells whether a witness is one that is left in a minority because the other has died, rather than one that was
-// cut off: then the other would have lost the witness, too.
-func (c *Cluster) survived(witness, other *v1alpha1.Announcer) bool {
-	return readyReason(witness) == v1alpha1.ReasonMinority && !c.kubeletSilent(witness.Name) &&
-		!slices.Contains(other.Status.Unreachable, witness.Name)
+// leftAlone tells whether an agent that is known to live says that it is in a minority. What it cannot see has died, or the
+// network has parted the two; in that case, the other says the same of this one.
+func (c *Cluster) leftAlone(announcer *v1alpha1.Announcer) bool {
+	return readyReason(announcer) == v1alpha1.ReasonMinority && !c.kubeletSilent(announcer.Name)
 }
 
 // vouches tells whether an announcer is known to live and takes part, and has not lost another node.

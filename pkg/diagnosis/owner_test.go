@@ -44,15 +44,19 @@ func TestWhetherTheRecordedOwnerAnnounces(t *testing.T) {
 			loses(c, 0, "n2")
 			loses(c, 2, "n2")
 		}, "2 of 3 announcers have lost the node"},
-		{"dead, as two of three", func(c *Cluster) { alone(c, 2, "n1", "n2") }, "1 of 3 announcers have lost the node, and it reports no loss of theirs"},
+		{"dead, as two of three", func(c *Cluster) { alone(c, 2, "n1", "n2") }, "n3, left in a minority, has lost the node"},
 		{"dead, after it had lost the other", func(c *Cluster) {
 			loses(c, 1, "n1")
 			alone(c, 2, "n1", "n2")
-		}, "1 of 3 announcers have lost the node"},
+		}, "n3, left in a minority, has lost the node"},
 		{"dead, as one of two without a gateway", func(c *Cluster) {
 			c.Nodes, c.Announcers = c.Nodes[:2], c.Announcers[:2]
 			alone(c, 0, "n2")
-		}, "1 of 2 announcers have lost the node"},
+		}, "n1, left in a minority, has lost the node"},
+		{"its announcer has crashed, as two of three", func(c *Cluster) {
+			c.Announcers[0].Status.Members, c.Announcers[1].Status.Members, c.Announcers[2].Status.Members = 3, 3, 1
+			alone(c, 2)
+		}, "n3, left in a minority, sees no other announcer"},
 		{"dead, as all", func(c *Cluster) { silence(c, 0, 1, 2) }, "no other announcer vouches"},
 		{"cut off, and knows it", func(c *Cluster) { alone(c, 1, "n1", "n3") }, "its announcer is not ready: no majority"},
 		{"without an announcer's report", func(c *Cluster) { c.Announcers = append(c.Announcers[:1], c.Announcers[2]) }, "no announcer reports from there"},
@@ -64,6 +68,10 @@ func TestWhetherTheRecordedOwnerAnnounces(t *testing.T) {
 			loses(c, 1, "n3")
 			loses(c, 0, "n3")
 			alone(c, 2, "n1", "n2")
+		}, ""},
+		{"another hears no gossip", func(c *Cluster) {
+			c.Announcers[0].Status.Members, c.Announcers[1].Status.Members, c.Announcers[2].Status.Members = 2, 2, 1
+			alone(c, 2)
 		}, ""},
 		{"another has died in a minority", func(c *Cluster) {
 			alone(c, 2, "n1", "n2")
@@ -147,7 +155,7 @@ func TestWhatMattersToBGP(t *testing.T) {
 		want []string // of the nodes: what is in their reasons
 	}{
 		{"all is well", func(*Cluster) {}, []string{"by BGP", "by BGP", "by BGP"}},
-		{"one is left", func(c *Cluster) { alone(c, 2, "n1", "n2") }, []string{"have lost the node", "have lost the node", "by BGP"}},
+		{"one is left", func(c *Cluster) { alone(c, 2, "n1", "n2") }, []string{"has lost the node", "has lost the node", "by BGP"}},
 		{"all are dead", func(c *Cluster) { silence(c, 0, 1, 2) }, []string{"no other announcer", "no other announcer", "no other announcer"}},
 		{"one was stopped", func(c *Cluster) {
 			alone(c, 0)
