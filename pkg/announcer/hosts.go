@@ -38,7 +38,7 @@ func newHostWatch(changed func()) *hostWatch {
 	return &hostWatch{dial: connect, changed: changed, gone: map[string]bool{}, cancel: map[string]context.CancelFunc{}}
 }
 
-// failed has the host of a member asked until the member is back or ctx is done.
+// failed has the host of a member asked until the member is back or kept no more, or ctx is done.
 func (h *hostWatch) failed(ctx context.Context, member string, addr netip.AddrPort) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,6 +59,18 @@ func (h *hostWatch) back(member string) {
 	}
 	h.mu.Unlock()
 	h.set(member, false)
+}
+
+// keep ends the questions for all other members: those that belong to the cluster no more are not asked after for ever.
+func (h *hostWatch) keep(belongs func(member string) bool) {
+	h.mu.Lock()
+	asked := slices.Collect(maps.Keys(h.cancel))
+	h.mu.Unlock()
+	for _, member := range asked {
+		if !belongs(member) {
+			h.back(member)
+		}
+	}
 }
 
 // unreachable returns the members whose host does not answer, sorted.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -80,5 +81,35 @@ func TestHostWatchFollowsTheHost(t *testing.T) {
 		}
 		cancel()
 		watch.wait()
+	})
+}
+
+func TestHostWatchKeepsMembersOfTheCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := map[netip.AddrPort]int{}
+		var mu sync.Mutex
+		watch := newHostWatch(func() {})
+		watch.dial = func(_ context.Context, addr netip.AddrPort) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked[addr]++
+			return context.DeadlineExceeded
+		}
+		n1, n2 := netip.MustParseAddrPort("192.0.2.1:7946"), netip.MustParseAddrPort("192.0.2.2:7946")
+		watch.failed(ctx, "n1", n1)
+		watch.failed(ctx, "n2", n2)
+		synctest.Wait()
+		watch.keep(func(member string) bool { return member == "n1" })
+		time.Sleep(10 * hostInterval)
+		synctest.Wait()
+		if got := watch.unreachable(); !slices.Equal(got, []string{"n1"}) {
+			t.Errorf("unreachable: %v, want n1", got)
+		}
+		cancel()
+		watch.wait()
+		if asked[n1] != 11 || asked[n2] != 1 {
+			t.Errorf("asked %v, want n1 11 times and n2 once, before it was forgotten", asked)
+		}
 	})
 }

@@ -74,6 +74,7 @@ func withLoop(t *testing.T, vip *v1alpha1.VirtualIP, f func(l *loopTest), before
 		cancel()
 		running.Wait()
 		l.tasks.Wait()
+		l.hosts.wait()
 	})
 }
 
@@ -81,7 +82,7 @@ func newLoopTest() *loopTest {
 	l := &loopTest{store: newVIPStore(nil), wire: newFakeSegment(), events: record.NewFakeRecorder(100)}
 	m, box, nothing := newAgentMetrics(), newInbox(), func() {}
 	l.agent = &agent{
-		self: "n1", group: l.wire, speaker: l.wire, objects: l, now: time.Now, metrics: m,
+		self: "n1", hosts: newHostWatch(nothing), group: l.wire, speaker: l.wire, objects: l, now: time.Now, metrics: m,
 		machine: ownership.New(machineOptions(Config{NodeName: "n1", Quorum: ownership.QuorumNone}, time.Now())),
 		status:  newVIPWriter("n1", l, l.store, m), sender: newSender(nil, m), events: newEventWriter(l.events, m),
 		gates: newGateKeeper("", nil, nothing), access: newAccessKeeper(nil, nothing), routing: newRouteBoard(nothing, nothing),

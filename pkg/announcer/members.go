@@ -59,6 +59,7 @@ func (a *agent) lookAtAnnouncers(ctx context.Context) {
 	}
 	a.nameStations(ctx, stationsOf(all, a.self))
 	if a.objects.synced() {
+		a.hosts.keep(func(member string) bool { return a.objects.announcer(member) != nil })
 		a.countMembers(ctx)
 	}
 }
