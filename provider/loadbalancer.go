@@ -15,7 +15,7 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
-// callTimeout bounds a call: the framework hands UpdateLoadBalancer a context that never ends.
+// callTimeout bounds a call: the framework's contexts end with the process.
 const callTimeout = 30 * time.Second
 
 // invalidRetry is when the service controller asks again for a Service whose settings are wrong: an edit of the Service
@@ -40,10 +40,14 @@ func (l loadBalancers) GetLoadBalancerName(_ context.Context, _ string, service 
 	return loadbalancer.Key(service.Namespace, service.Name)
 }
 
-// EnsureLoadBalancer implements cloudprovider.LoadBalancer.
+// EnsureLoadBalancer implements cloudprovider.LoadBalancer. The service controller is not told of Services that an
+// annotation gives to another controller, but it comes back to one that it could not serve before the annotation was there.
 func (l loadBalancers) EnsureLoadBalancer(ctx context.Context, _ string, service *corev1.Service, _ []*corev1.Node) (*corev1.LoadBalancerStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	if l.reconciler.Elsewhere(service) {
+		return nil, cloudprovider.ImplementedElsewhere
+	}
 	status, err := l.reconciler.Ensure(ctx, service)
 	if errors.Is(err, settings.ErrInvalid) {
 		l.reconciler.Told(service, err) // the service controller makes an event of it
@@ -55,15 +59,10 @@ func (l loadBalancers) EnsureLoadBalancer(ctx context.Context, _ string, service
 	return status, nil
 }
 
-// UpdateLoadBalancer implements cloudprovider.LoadBalancer.
-func (l loadBalancers) UpdateLoadBalancer(ctx context.Context, _ string, service *corev1.Service, _ []*corev1.Node) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	_, err := l.reconciler.Ensure(ctx, service)
-	if errors.Is(err, settings.ErrInvalid) {
-		return nil // EnsureLoadBalancer told it; what stands was brought up to date all the same
-	}
-	return err
+// UpdateLoadBalancer implements cloudprovider.LoadBalancer. The service controller calls it with Services as it saw them
+// last, some of which are gone. The controller of pkg/controller watches the nodes too, and looks at Services as they are.
+func (l loadBalancers) UpdateLoadBalancer(context.Context, string, *corev1.Service, []*corev1.Node) error {
+	return cloudprovider.ImplementedElsewhere
 }
 
 // EnsureLoadBalancerDeleted implements cloudprovider.LoadBalancer. It needs nothing of the Service but its name and UID.
