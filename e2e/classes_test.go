@@ -149,9 +149,50 @@ func TestServiceKeepsItsAddressWhenItIsGivenToAnother(t *testing.T) {
 	s.editService("a", annotated(v1alpha1.ElsewhereKey, "other"))
 	s.service("b")
 	s.awaitWarning("b", "full, 1 of 1")
+	s.loseVIP(s.v4(10), "a")
 	s.wantAddresses("a", s.v4(10))
 	s.deleteService("a")
 	s.awaitAddresses("b", s.v4(10))
+}
+
+// A Service that waits is another controller's as soon as the annotation says so. The stock controller tries it once more.
+func TestServiceThatWaitsIsGivenToAnother(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t, sharedCloud(t))
+	s.pool("p", []string{s.v4(10).String()})
+	s.service("a")
+	s.awaitAddresses("a", s.v4(10))
+	s.service("b")
+	s.awaitWarning("b", "Error syncing load balancer", "full, 1 of 1")
+	count := func(reason string) (n int32) {
+		events, err := s.Client().CoreV1().Events(s.namespace).List(t.Context(), metav1.ListOptions{
+			FieldSelector: fields.Set{"involvedObject.name": "b", "reason": reason}.String(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range events.Items {
+			n += events.Items[i].Count
+		}
+		return n
+	}
+	tried, failed := count("EnsuringLoadBalancer"), count("SyncLoadBalancerFailed")
+	s.editService("b", annotated(v1alpha1.ElsewhereKey, "other"))
+	s.patch("b", `{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.9"}]}}}`, "status")
+	lab.Await(t.Context(), t, "another try", func(context.Context) (bool, string, error) {
+		now := count("EnsuringLoadBalancer")
+		return now > tried, fmt.Sprint(now), nil
+	})
+	s.deleteService("a")
+	s.service("c")
+	s.awaitAddresses("c", s.v4(10))
+	s.wantAddresses("b", netip.MustParseAddr("203.0.113.9"))
+	if b, err := s.get(t.Context(), "b"); err != nil || helpers.HasLBFinalizer(b) {
+		t.Errorf("finalizers %v (%v), want none of ours", b.Finalizers, err)
+	}
+	if now := count("SyncLoadBalancerFailed"); now > failed {
+		t.Error("it was pursued after it was given away, and is told so")
+	}
 }
 
 // Beside the cloud controller manager of another cloud, Fairlead serves the Services of its class, or all of them.

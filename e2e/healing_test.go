@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -24,6 +25,19 @@ func (s *space) patch(name, text string, subresources ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// loseVIP deletes a VirtualIP by hand, and waits until there is another one of the same Service.
+func (s *space) loseVIP(addr netip.Addr, owner string) {
+	s.t.Helper()
+	had := s.wantVIP(addr)
+	if err := s.fairlead.FairleadV1alpha1().VirtualIPs().Delete(s.t.Context(), had.Name, metav1.DeleteOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+	lab.Await(s.t.Context(), s.t, "another VirtualIP "+had.Name, func(ctx context.Context) (bool, string, error) {
+		vip, err := s.vip(ctx, addr)
+		return err == nil && vip.UID != had.UID && vip.Spec.Services[0].Name == owner, fmt.Sprint(vip, err), nil
+	})
 }
 
 // TestWhatTheStockControllerMissesHeals runs the manager without the stock service controller, whose retries would heal
@@ -61,22 +75,17 @@ func TestWhatTheStockControllerMissesHeals(t *testing.T) {
 	// A VirtualIP that somebody deletes comes back, and nobody who waits gets its address.
 	s.service("b", ofClass(v1alpha1.LoadBalancerClass))
 	s.awaitWarning("b", "full, 1 of 1")
-	had := s.wantVIP(s.v4(10))
-	if err := c.fairlead.FairleadV1alpha1().VirtualIPs().Delete(t.Context(), had.Name, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	lab.Await(t.Context(), t, "another VirtualIP "+had.Name, func(ctx context.Context) (bool, string, error) {
-		vip, err := s.vip(ctx, s.v4(10))
-		return err == nil && vip.UID != had.UID && vip.Spec.Services[0].Name == "a", fmt.Sprint(vip, err), nil
-	})
+	s.loseVIP(s.v4(10), "a")
 	s.wantAddresses("a", s.v4(10))
 	s.wantAddresses("b")
 
 	// A Service that goes without anybody's leave.
+	manager.Pause()
 	if err := s.Client().CoreV1().Services(s.namespace).Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	s.patch("a", `{"metadata":{"finalizers":null}}`)
+	manager.Resume()
 	s.awaitAddresses("b", s.v4(10))
 
 	if strings.Contains(manager.Log(), "Starting service controller") {

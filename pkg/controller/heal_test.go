@@ -38,15 +38,24 @@ type world struct {
 	events  *record.FakeRecorder
 }
 
-// newWorld returns a world with a pool of the addresses and VirtualIPs from before, and runs its Controller until the test
-// ends. As in the manager, all VirtualIPs are known before there is a Controller.
+// newWorld returns a world with a pool of the addresses, and Services or VirtualIPs from before, and runs its Controller
+// until the test ends. As in the manager, all VirtualIPs are known before there is a Controller.
 func newWorld(t *testing.T, addresses string, before ...runtime.Object) *world {
 	t.Helper()
 	pool := &v1alpha1.AddressPool{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: v1alpha1.AddressPoolSpec{
 		Addresses: []v1alpha1.AddressRange{v1alpha1.AddressRange(addresses)},
 		Announce:  []v1alpha1.Announcement{{L2: &v1alpha1.L2Announcement{}}},
 	}}
-	w := &world{T: t, kube: kubefake.NewClientset(), objects: fairleadfake.NewSimpleClientset(append(before, pool)...), events: record.NewFakeRecorder(100)}
+	w := &world{T: t, kube: kubefake.NewClientset(), objects: fairleadfake.NewSimpleClientset(pool), events: record.NewFakeRecorder(100)}
+	for _, object := range before {
+		tracker := w.objects.Tracker()
+		if _, ok := object.(*corev1.Service); ok {
+			tracker = w.kube.Tracker()
+		}
+		if err := tracker.Add(object); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var made atomic.Int64
 	w.objects.PrependReactor("create", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
 		action.(ktesting.CreateAction).GetObject().(*v1alpha1.VirtualIP).UID = types.UID(fmt.Sprint("vip-", made.Add(1)))

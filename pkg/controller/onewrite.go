@@ -76,7 +76,7 @@ func (c oneWriteServices) Patch(ctx context.Context, name string, kind types.Pat
 		return nil, fmt.Errorf("patch of Service %s/%s: %w", c.namespace, name, err)
 	}
 	if patch.onlyAddsFinalizer() {
-		if service, err := c.client.services.Services(c.namespace).Get(name); err == nil && awaitsAddress(service) {
+		if service, err := c.client.services.Services(c.namespace).Get(name); err == nil && (awaitsAddress(service) || elsewhere(service, c.client.balancers)) {
 			return service, nil
 		}
 	}

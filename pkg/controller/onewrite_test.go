@@ -71,7 +71,7 @@ func TestFinalizerComesWithTheAddress(t *testing.T) {
 		afterFinalizer, afterward []string
 		writes                    int
 		claimedBy                 types.UID // of the Service that has the address; by default this one's
-		refused                   bool
+		givenAway, refused        bool
 	}{
 		{name: "a new Service", afterward: []string{helpers.LoadBalancerCleanupFinalizer}, writes: 1},
 		{
@@ -89,6 +89,7 @@ func TestFinalizerComesWithTheAddress(t *testing.T) {
 			afterward:      []string{otherFinalizer, helpers.LoadBalancerCleanupFinalizer}, writes: 1, refused: true,
 		},
 		{name: "one that gave the address up meanwhile", claimedBy: "another", refused: true},
+		{name: "one that another controller serves by now", status: withAddress, claimedBy: "another", givenAway: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cached := &corev1.Service{
@@ -98,6 +99,9 @@ func TestFinalizerComesWithTheAddress(t *testing.T) {
 			}
 			if test.deleting {
 				cached.DeletionTimestamp = new(metav1.Now())
+			}
+			if test.givenAway {
+				giveAway(cached)
 			}
 			api := fake.NewClientset(cached)
 			index := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})

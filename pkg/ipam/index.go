@@ -181,6 +181,12 @@ func (x *Index) Reserve(addr netip.Addr, until time.Time, keys ...string) bool {
 	return true
 }
 
+// Keeps reports whether addr is reserved for an owner.
+func (x *Index) Keeps(addr netip.Addr, key string, now time.Time) bool {
+	x.Expire(now)
+	return x.holds.byAddr[addr].isFor(key)
+}
+
 // Unreserve ends a reservation of addr. A quarantine stays.
 func (x *Index) Unreserve(addr netip.Addr) {
 	if h, ok := x.holds.byAddr[addr]; ok && !h.isQuarantine() {

@@ -262,6 +262,14 @@ func (b *book) reserve(addr netip.Addr, until time.Time, keys ...string) {
 	b.index.Reserve(addr, until, keys...)
 }
 
+// keeps tells whether an address of a pool, or that of a VirtualIP, is kept for a Service.
+func (b *book) keeps(addr netip.Addr, key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, pooled := b.index.PoolOf(addr)
+	return (pooled || b.vips[ipam.ObjectName(addr)] != nil) && b.index.Keeps(addr, key, time.Now())
+}
+
 // forgo keeps no address without a VirtualIP for a Service any longer than that.
 func (b *book) forgo(key string, latest time.Time) {
 	b.mu.Lock()

@@ -18,6 +18,7 @@ import (
 	discoveryinformers "k8s.io/client-go/informers/discovery/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/cloud-provider/service/helpers"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/keymutex"
 
@@ -206,9 +207,18 @@ func (r *Reconciler) Get(ctx context.Context, service *corev1.Service) (*corev1.
 	return statusOf(vips), len(vips) > 0, nil
 }
 
-// Holds tells whether a Service has a claim, as far as is known now.
+// Holds tells, as far as is known now, whether a Service has a claim, or shows an address that is kept for it and comes with
+// our finalizer: the claim may have ended, or its VirtualIP be deleted by hand.
 func (r *Reconciler) Holds(service *corev1.Service) bool {
-	return len(r.claimsOf(Key(service.Namespace, service.Name), service.UID)) > 0
+	key := Key(service.Namespace, service.Name)
+	if len(r.claimsOf(key, service.UID)) > 0 {
+		return true
+	}
+	return helpers.HasLBFinalizer(service) &&
+		slices.ContainsFunc(service.Status.LoadBalancer.Ingress, func(ingress corev1.LoadBalancerIngress) bool {
+			addr, err := netip.ParseAddr(ingress.IP)
+			return err == nil && r.book.keeps(addr, key)
+		})
 }
 
 // Release gives up the claims of a Service that is gone. It needs no more than its name and UID, so that neither bad
