@@ -14,6 +14,7 @@ import (
 
 	"github.com/mdlayher/ndp"
 	"golang.org/x/net/ipv6"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 )
 
@@ -117,39 +118,58 @@ func (a *advertisers) serve(ctx context.Context, ifname string, one *advertiser)
 	if err != nil {
 		return err
 	}
-	conn, own, err := ndp.Listen(numbered(link), ndp.LinkLocal)
+	conn, own, err := listen(link)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var tasks sync.WaitGroup
-	defer tasks.Wait()
-	defer cancel()
-	tasks.Go(func() {
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error {
 		<-ctx.Done()
-		conn.Close()
+		return conn.Close()
 	})
+	tasks.Go(func() error { return send(ctx, conn, link) })
+	tasks.Go(func() error { return a.receive(conn, own, one) })
+	return tasks.Wait()
+}
+
+// listen opens a socket for the router advertisements of others, bound to the interface's link-local address.
+func listen(link *net.Interface) (*ndp.Conn, netip.Addr, error) {
+	conn, own, err := ndp.Listen(numbered(link), ndp.LinkLocal)
+	if err != nil {
+		return nil, own, err
+	}
 	var filter ipv6.ICMPFilter
 	filter.SetAll(true)
 	filter.Accept(ipv6.ICMPTypeRouterAdvertisement)
-	if err := conn.SetICMPFilter(&filter); err != nil {
-		return err
+	err = conn.SetICMPFilter(&filter)
+	if err == nil {
+		err = conn.JoinGroup(netip.IPv6LinkLocalAllNodes())
 	}
-	if err := conn.JoinGroup(netip.IPv6LinkLocalAllNodes()); err != nil {
-		return err
+	if err != nil {
+		conn.Close()
 	}
-	tasks.Go(func() { send(ctx, conn, link) })
+	return conn, own, err
+}
+
+// receive notes the routers that advertise themselves, until the socket is closed.
+func (a *advertisers) receive(conn *ndp.Conn, own netip.Addr, one *advertiser) error {
 	for {
 		m, _, from, err := conn.ReadFrom()
 		if err != nil {
 			return err
 		}
 		if _, ok := m.(*ndp.RouterAdvertisement); ok && from.WithZone("") != own.WithZone("") {
-			a.mu.Lock()
-			one.routers[from.WithZone("")] = time.Now()
-			a.mu.Unlock()
+			a.note(one, from.WithZone(""))
 		}
 	}
+}
+
+// note keeps a router that has just advertised itself, and forgets those that count no more.
+func (a *advertisers) note(one *advertiser, router netip.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one.routers[router] = time.Now()
+	maps.DeleteFunc(one.routers, func(_ netip.Addr, seen time.Time) bool { return time.Since(seen) >= routerMemory })
 }
 
 // numbered gives an interface its index for a name, which stands for a zone as well (RFC 4007 section 11.2). Package net
@@ -160,22 +180,24 @@ func numbered(link *net.Interface) *net.Interface {
 	return &same
 }
 
-// send asks for advertisements once and then sends some, until ctx is done.
-func send(ctx context.Context, conn *ndp.Conn, link *net.Interface) {
+// send asks for advertisements once and then sends some, until ctx is done or one cannot be sent: the socket is for one
+// address of one interface, and nothing but that tells that either is gone.
+func send(ctx context.Context, conn *ndp.Conn, link *net.Interface) error {
 	source := &ndp.LinkLayerAddress{Direction: ndp.Source, Addr: link.HardwareAddr}
 	tick := time.NewTicker(advertInterval)
 	defer tick.Stop()
 	ask := &ndp.RouterSolicitation{Options: []ndp.Option{source}}
-	err := conn.WriteTo(ask, nil, netip.IPv6LinkLocalAllRouters())
+	if err := conn.WriteTo(ask, nil, netip.IPv6LinkLocalAllRouters()); err != nil {
+		return fmt.Errorf("router solicitation not sent on interface %s: %w", link.Name, err)
+	}
 	for {
-		if err != nil && ctx.Err() == nil {
-			klog.FromContext(ctx).V(2).Info("Router advertisement not sent", "interface", link.Name, "err", err)
-		}
 		show := &ndp.RouterAdvertisement{Options: []ndp.Option{source}}
-		err = conn.WriteTo(show, nil, netip.IPv6LinkLocalAllNodes())
+		if err := conn.WriteTo(show, nil, netip.IPv6LinkLocalAllNodes()); err != nil {
+			return fmt.Errorf("router advertisement not sent on interface %s: %w", link.Name, err)
+		}
 		select {
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case <-tick.C:
 		}
 	}
