@@ -81,13 +81,18 @@ func limits(a *v1alpha1.AccessControl) bool { return a != nil && len(a.Allow)+le
 func (k *accessKeeper) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	looked := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-k.wake:
 		case <-timer.C:
+		}
+		// However often VirtualIPs change: what has not changed itself is not written again.
+		if time.Since(looked) >= accessCheck {
 			k.look(ctx)
+			looked = time.Now()
 		}
 		timer.Reset(k.apply(ctx))
 		select {
