@@ -42,6 +42,10 @@ const (
 	firstBurst           = 8
 	// firstPause is how long such a write waits for the next chance.
 	firstPause = time.Second
+	// outrankedPause, jittered by half of it, is how long the name of a node with a claim no lower than this node's stands.
+	// Where gossip does not get through, two nodes announce for as long as that lasts, and must not write against each other
+	// all the time; but the other one may have died without a word.
+	outrankedPause = 5 * time.Minute
 	// statusTimeout of one write.
 	statusTimeout = 5 * time.Second
 )
@@ -84,9 +88,21 @@ func (w *vipWriter) say(name string, f vipFacts, delay time.Duration) {
 
 // check has the object looked at if what it says is not what this node has to say.
 func (w *vipWriter) check(vip *v1alpha1.VirtualIP) {
-	if patch, err := w.patch(vip); err != nil || patch != nil {
+	switch patch, err := w.patch(vip); {
+	case err == nil && patch == nil:
+	case w.outranked(vip):
+		w.queue.AddAfter(vip.Name, outrankedPause/2+rand.N(outrankedPause))
+	default:
 		w.queue.Add(vip.Name)
 	}
+}
+
+// outranked tells whether the status names another node, with a claim no lower than that of this node, which announces too.
+func (w *vipWriter) outranked(vip *v1alpha1.VirtualIP) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f, s := w.facts[vip.Name], vip.Status
+	return f.announcing && s.Node != "" && s.Node != w.self && s.Term >= f.term
 }
 
 // forget drops an object that exists no more.

@@ -104,6 +104,69 @@ func withWriter(t *testing.T, s *vipStore, f func(w *vipWriter)) {
 	})
 }
 
+// watchedStore tells all writers of each write, as informers do.
+type watchedStore struct {
+	*vipStore
+	writers []*vipWriter
+}
+
+func (i *watchedStore) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*v1alpha1.VirtualIP, error) {
+	vip, err := i.vipStore.Patch(ctx, name, kind, data, o, sub...)
+	for _, w := range i.writers {
+		if err == nil {
+			w.check(vip)
+		}
+	}
+	return vip, err
+}
+
+// TestRivalsDoNotWriteAgainstEachOther while gossip between them is blocked; and the one that is left gets named.
+func TestRivalsDoNotWriteAgainstEachOther(t *testing.T) {
+	const rounds = 10
+	for _, tc := range []struct {
+		name string
+		term int64 // of n2; n1 has 5
+	}{
+		{"the other has the higher claim", 6},
+		{"both claims are of one term", 5},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &watchedStore{vipStore: newVIPStore(map[string]v1alpha1.VirtualIPStatus{"a": {Node: "n1", Term: 4}})}
+				var running sync.WaitGroup
+				defer running.Wait()
+				start := func(node string, term int64) context.CancelFunc {
+					ctx, cancel := context.WithCancel(t.Context())
+					w := newVIPWriter(node, s, s, newAgentMetrics())
+					s.writers = append(s.writers, w)
+					running.Go(func() { w.run(ctx) })
+					w.say("a", vipFacts{announcing: true, since: testTime(), term: term, owner: node}, 0)
+					synctest.Wait()
+					if got := s.status().Node; got != node {
+						t.Errorf("status names %q just after %s has begun to announce", got, node)
+					}
+					return cancel
+				}
+				defer start("n1", 5)()
+				crash := start("n2", tc.term)
+				time.Sleep(rounds * outrankedPause)
+				synctest.Wait()
+				s.set(func() {
+					if s.writes > 4*rounds+2 {
+						t.Errorf("%d writes in %v", s.writes, rounds*outrankedPause)
+					}
+				})
+				crash()
+				time.Sleep(2 * outrankedPause)
+				synctest.Wait()
+				if got := s.status().Node; got != "n1" {
+					t.Errorf("status names %q long after the end of n2", got)
+				}
+			})
+		})
+	}
+}
+
 func announced(s v1alpha1.VirtualIPStatus) bool {
 	return meta.IsStatusConditionTrue(s.Conditions, v1alpha1.ConditionAnnounced)
 }
