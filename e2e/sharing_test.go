@@ -131,6 +131,26 @@ func TestReservations(t *testing.T) {
 	s.awaitAddresses("second", s.v4(10))
 }
 
+// All are of our class: the stock controller, which tries others again now and then, does not help.
+func TestReservationKeepsNoKeyOfItsServices(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t, sharedCloud(t))
+	ours, id := ofClass(v1alpha1.LoadBalancerClass), "keyless-"+s.namespace[:2]
+	named := annotated(settings.IDKey, id)
+	s.pool("p", []string{span(s.v4(10), s.v4(20))})
+	s.reserve(s.v4(10), func(spec *v1alpha1.VirtualIPSpec) { spec.ID = id })
+	s.service("keyed", ours, named, dns, onPort(corev1.ProtocolTCP, 53))
+	s.awaitAddresses("keyed", s.v4(10))
+	s.service("plain", ours, named, onPort(corev1.ProtocolTCP, 54))
+	s.awaitWarning("plain", s.namespace+`/keyed has sharing key "dns", this Service ""`)
+	s.editService("keyed", func(service *corev1.Service) { delete(service.Annotations, settings.SharingKeyKey) })
+	s.awaitAddresses("plain", s.v4(10))
+	s.wantAddresses("keyed", s.v4(10))
+	if vip := s.wantVIP(s.v4(10)); len(vip.Spec.Services) != 2 || vip.Spec.Sharing != nil {
+		t.Errorf("claims %+v under %+v, want two, and no key", vip.Spec.Services, vip.Spec.Sharing)
+	}
+}
+
 func TestReservationThatAppearsLaterServesWhoWaits(t *testing.T) {
 	t.Parallel()
 	s := newSpace(t, sharedCloud(t))

@@ -30,6 +30,18 @@ func (w *world) edit(name string, change func(*corev1.Service)) {
 	synctest.Wait()
 }
 
+// reserve makes a VirtualIP as a user does.
+func (w *world) reserve(address, id string) {
+	w.Helper()
+	vip := &v1alpha1.VirtualIP{ObjectMeta: metav1.ObjectMeta{Name: address}, Spec: v1alpha1.VirtualIPSpec{
+		Address: address, ID: id, ReclaimPolicy: v1alpha1.ReclaimRetain,
+	}}
+	if _, err := w.objects.FairleadV1alpha1().VirtualIPs().Create(w.Context(), vip, metav1.CreateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 // namespace makes the Namespace of all Services.
 func (w *world) namespace() {
 	w.Helper()
@@ -73,6 +85,17 @@ func TestWhoWaitsIsTriedAgainAtOnce(t *testing.T) {
 			},
 			change: func(w *world) {
 				w.edit("winner", func(service *corev1.Service) { service.Annotations = map[string]string{dns[0]: dns[1]} })
+			},
+		},
+		{
+			name: "nobody has a key any more on a reservation without one",
+			before: func(w *world) {
+				w.reserve("10.0.0.1", "web")
+				w.create("winner", 53, append(dns, settings.IDKey, "web")...)
+				w.create("loser", 54, settings.IDKey, "web")
+			},
+			change: func(w *world) {
+				w.edit("winner", func(service *corev1.Service) { delete(service.Annotations, settings.SharingKeyKey) })
 			},
 		},
 		{

@@ -27,6 +27,7 @@ func claimOf(service *corev1.Service, want settings.Settings) v1alpha1.ServiceCl
 		ExternalTrafficPolicy: service.Spec.ExternalTrafficPolicy,
 		HealthCheckNodePort:   service.Spec.HealthCheckNodePort,
 		SourceRanges:          service.Spec.LoadBalancerSourceRanges,
+		SharingKey:            want.SharingKey,
 		HealthCheck:           want.HealthCheck,
 		AccessControl:         want.AccessControl,
 		Settings:              want.Address.Encode(),
@@ -65,6 +66,23 @@ func withClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
 		spec.Services[at] = claim
 	}
 	spec.ReservedFor = nil
+}
+
+// sharingOf returns under which key an address of the Service is to be shared: nil for none.
+func sharingOf(want settings.Settings) *v1alpha1.Sharing {
+	if want.SharingKey == "" {
+		return nil
+	}
+	return &v1alpha1.Sharing{Key: want.SharingKey}
+}
+
+// sharedUnder tells whether an address is shared under a key: its own, or, of a reservation without one, that of its
+// Services.
+func sharedUnder(vip *v1alpha1.VirtualIP, key string) bool {
+	if vip.Spec.Sharing != nil {
+		return vip.Spec.Sharing.Key == key
+	}
+	return key != "" && len(vip.Spec.Services) > 0 && vip.Spec.Services[0].SharingKey == key
 }
 
 // shownFirst puts first what the status of a Service shows: an address that clients know is the one to keep.

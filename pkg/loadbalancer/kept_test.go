@@ -56,6 +56,15 @@ func TestServicesThatShareAndAreMadeAnewHaveTheirAddress(t *testing.T) {
 	}
 }
 
+func TestAnAddressIsKeptUnderTheKeyOfTheOneThatHadIt(t *testing.T) {
+	const key = settings.SharingKeyKey
+	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+	a := balanced("ns", "a", 1, key, "dns")
+	w.gets(a, "10.0.0.1")
+	w.deletes(a)
+	w.gets(balanced("ns", "b", 2, key, "dns"), "10.0.0.1")
+}
+
 func TestAKeptAddressThatIsNotAskedForAnyMoreIsLeft(t *testing.T) {
 	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"), poolOf("q", "10.0.1.1"))
 	service := balanced("ns", "a", 80)

@@ -157,7 +157,7 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 // sharable tells whether Services of a namespace may share the address under a key: with those on it, or with the one that
 // left it last, for which it is kept.
 func (r *Reconciler) sharable(vip *v1alpha1.VirtualIP, namespace, key string) bool {
-	if vip.Spec.Sharing == nil || vip.Spec.Sharing.Key != key {
+	if !sharedUnder(vip, key) {
 		return false
 	}
 	if reserved := vip.Spec.ReservedFor; reserved != nil && reserved.Namespace == namespace {
@@ -253,11 +253,8 @@ func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Setting
 		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(choice.Address)},
 		Spec: v1alpha1.VirtualIPSpec{
 			Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete,
-			NodeRules: r.config.Rules.onRecord(),
+			Sharing: sharingOf(want), NodeRules: r.config.Rules.onRecord(),
 		},
-	}
-	if want.SharingKey != "" {
-		vip.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
 	}
 	withClaim(&vip.Spec, claimOf(service, want))
 	announce, err := r.announce(&vip.Spec, want.Address, settings.AddressSettings{})

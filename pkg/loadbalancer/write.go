@@ -25,7 +25,6 @@ var errGone = errors.New("the VirtualIP is gone")
 
 // join brings the Service's claim on a VirtualIP up to date, or adds it where the others on the address admit it.
 func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) (*v1alpha1.VirtualIP, error) {
-	key := Key(service.Namespace, service.Name)
 	return r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
 		if now.Spec.Pool == "" {
 			now.Spec.Pool = r.book.poolOf(now) // its owner did not say it, and what the pool says holds all the same
@@ -34,10 +33,8 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 			r.metrics.failed(err)
 			return fmt.Errorf("address %s: %w", now.Spec.Address, err)
 		}
-		if alone(now, key) && want.SharingKey != "" {
-			now.Spec.Sharing = &v1alpha1.Sharing{Key: want.SharingKey}
-		} else if alone(now, key) && now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
-			now.Spec.Sharing = nil
+		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
+			now.Spec.Sharing = sharingOf(want)
 		}
 		before := wishes(&now.Spec)
 		withClaim(&now.Spec, claimOf(service, want))
@@ -81,7 +78,7 @@ func (r *Reconciler) admit(vip *v1alpha1.VirtualIP, service *corev1.Service, wan
 		shared.AcrossNamespaces = pool.Spec.SharedAcrossNamespaces
 	}
 	for _, claim := range vip.Spec.Services {
-		shared.Claims = append(shared.Claims, r.claimOnRecord(vip, claim))
+		shared.Claims = append(shared.Claims, r.claimOnRecord(claim, want.SharingKey))
 	}
 	return ipam.Share(shared, newcomer(service, want))
 }
@@ -95,24 +92,26 @@ func (r *Reconciler) estranged(vip *v1alpha1.VirtualIP, service *corev1.Service)
 	return r.book.admit(vip.Spec.Pool, r.requester(service))
 }
 
-// claimOnRecord says in the terms of the sharing rules what a VirtualIP says of a Service that uses it.
-func (r *Reconciler) claimOnRecord(vip *v1alpha1.VirtualIP, claim v1alpha1.ServiceClaim) ipam.Claim {
+// claimOnRecord says in the terms of the sharing rules what a VirtualIP says of a Service that uses it. key is the sharing
+// key of the one that wants to be beside it.
+func (r *Reconciler) claimOnRecord(claim v1alpha1.ServiceClaim, key string) ipam.Claim {
 	recorded := ipam.Claim{
 		Namespace: claim.Namespace, Name: claim.Name, UID: string(claim.UID),
+		SharingKey: claim.SharingKey, Settings: claim.Settings,
 		Local: claim.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
 	for _, port := range claim.Ports {
 		recorded.Ports = append(recorded.Ports, ipam.Port{Protocol: string(port.Protocol), Port: uint16(port.Port)})
 	}
-	if vip.Spec.Sharing != nil {
-		recorded.SharingKey = vip.Spec.Sharing.Key
-	}
-	recorded.Settings = claim.Settings
 	if service, err := r.config.Services.Lister().Services(claim.Namespace).Get(claim.Name); err == nil {
 		recorded.Selector = service.Spec.Selector
-		// What it says by now counts, or two Services could never change a setting that they share.
+		// What it says by now counts, or two Services could never change a setting that they share. The key on record counts
+		// as well: an edit of one Service does not put the other in the wrong.
 		if want, _, err := r.parser.Parse(service); err == nil {
 			recorded.Settings = want.Address.Encode()
+			if want.SharingKey == key {
+				recorded.SharingKey = key
+			}
 		}
 	}
 	return recorded

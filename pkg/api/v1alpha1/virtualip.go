@@ -78,6 +78,9 @@ type VirtualIPSpec struct {
 	// +kubebuilder:default=Delete
 	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
 
+	// sharing is the key under which Services use the address. That of a reservation is its owner's to set: with one, only
+	// Services with this key use it; without, all that name it, as long as they have the same key or none.
+	//
 	// +optional
 	Sharing *Sharing `json:"sharing,omitempty"`
 
@@ -202,6 +205,12 @@ type ServiceClaim struct {
 	// +optional
 	// +listType=atomic
 	SourceRanges []string `json:"sourceRanges,omitempty"`
+
+	// sharingKey of the Service; the others on the address have the same.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SharingKey string `json:"sharingKey,omitempty"`
 
 	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
 	// a node announces without a probe.

@@ -28,6 +28,8 @@ type ServiceClaimApplyConfiguration struct {
 	HealthCheckNodePort *int32 `json:"healthCheckNodePort,omitempty"`
 	// sourceRanges are the Service's loadBalancerSourceRanges, which kube-proxy enforces, on a node's own probes too.
 	SourceRanges []string `json:"sourceRanges,omitempty"`
+	// sharingKey of the Service; the others on the address have the same.
+	SharingKey *string `json:"sharingKey,omitempty"`
 	// healthCheck is how each node finds out whether traffic for the Service gets through by way of itself. Default: none;
 	// a node announces without a probe.
 	HealthCheck *HealthCheckApplyConfiguration `json:"healthCheck,omitempty"`
@@ -117,6 +119,14 @@ func (b *ServiceClaimApplyConfiguration) WithSourceRanges(values ...string) *Ser
 	for i := range values {
 		b.SourceRanges = append(b.SourceRanges, values[i])
 	}
+	return b
+}
+
+// WithSharingKey sets the SharingKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SharingKey field is set to the value of the last call.
+func (b *ServiceClaimApplyConfiguration) WithSharingKey(value string) *ServiceClaimApplyConfiguration {
+	b.SharingKey = &value
 	return b
 }
 

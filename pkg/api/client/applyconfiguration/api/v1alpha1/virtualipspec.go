@@ -21,7 +21,9 @@ type VirtualIPSpecApplyConfiguration struct {
 	ID *string `json:"id,omitempty"`
 	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete.
 	ReclaimPolicy *apiv1alpha1.ReclaimPolicy `json:"reclaimPolicy,omitempty"`
-	Sharing       *SharingApplyConfiguration `json:"sharing,omitempty"`
+	// sharing is the key under which Services use the address. That of a reservation is its owner's to set: with one, only
+	// Services with this key use it; without, all that name it, as long as they have the same key or none.
+	Sharing *SharingApplyConfiguration `json:"sharing,omitempty"`
 	// services that use the address, in the order in which they claimed it.
 	Services []ServiceClaimApplyConfiguration `json:"services,omitempty"`
 	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
