@@ -24,8 +24,9 @@ const (
 	patientFailures = 3
 )
 
-// gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as the kernel does. In a cluster of two voters that tells a node that was cut off from one whose peer died;
-// elsewhere, a node that has lost its gateway stands back behind those that have not.
+// gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as the kernel does. In a
+// cluster of two voters that tells a node that was cut off from one whose peer died; elsewhere, a node that has lost its
+// gateway stands back behind those that have not.
 type gatewayWatch struct {
 	links   func() []l2.Link
 	resolve func(ctx context.Context, addr netip.Addr, link string) (l2.MAC, error)

@@ -16,9 +16,10 @@ import (
 // The question comes from an address of the interface (RFC 826, RFC 4861
 // §7.2.2), since a probe would tell a neighbour that is making sure of its own
 // address that somebody else is about to use it: it would give the address up
-// (RFC 5227 §2.1.1, RFC 4862 §5.4.3). Where the interface has no address of the family, IPv4
-// leaves nothing but the probe, and IPv6 cannot ask. The error wraps
-// ErrNoInterface if there is nowhere to ask, or nothing to ask from.
+// (RFC 5227 §2.1.1, RFC 4862 §5.4.3). Where the interface has no address of
+// the family, IPv4 leaves nothing but the probe, and IPv6 cannot ask. The
+// error wraps ErrNoInterface if there is nowhere to ask, or nothing to ask
+// from.
 func (s *Speaker) Resolve(ctx context.Context, addr netip.Addr, name string) (MAC, error) {
 	addr = addr.Unmap()
 	if err := check(Announcement{Address: addr}); err != nil {
