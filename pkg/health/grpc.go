@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
@@ -44,6 +45,9 @@ func probeGRPC(ctx context.Context, c Check) error {
 	case err := <-refused:
 		return err
 	default:
+	}
+	if status.Code(err) == codes.DeadlineExceeded {
+		return context.DeadlineExceeded // the server, which is told how long there is, may be the first to give up
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %s", status.Code(err), status.Convert(err).Message())

@@ -179,11 +179,20 @@ func TestProbeHTTP(t *testing.T) {
 		`HTTP: path "/%zz": parse "http://TARGET/%zz": invalid URL escape "%zz"`)
 }
 
-func TestProbeGRPC(t *testing.T) {
+// givesUp is a server that finds its time over before the client does.
+type givesUp struct {
+	healthv1.UnimplementedHealthServer
+}
+
+func (givesUp) Check(context.Context, *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// serveGRPC has a health service answer until the test is over.
+func serveGRPC(t *testing.T, health healthv1.HealthServer) netip.AddrPort {
 	l, target := listenTCP(t)
-	server, states := grpc.NewServer(), grpchealth.NewServer()
-	healthv1.RegisterHealthServer(server, states)
-	states.SetServingStatus("shop", healthv1.HealthCheckResponse_NOT_SERVING)
+	server := grpc.NewServer()
+	healthv1.RegisterHealthServer(server, health)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
@@ -192,12 +201,20 @@ func TestProbeGRPC(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return target
+}
+
+func TestProbeGRPC(t *testing.T) {
+	states := grpchealth.NewServer()
+	states.SetServingStatus("shop", healthv1.HealthCheckResponse_NOT_SERVING)
+	target := serveGRPC(t, states)
 	probed(t, "serving", Check{Type: GRPC, Target: target}, "")
 	probed(t, "not serving", Check{Type: GRPC, Target: target, Path: "shop"}, `gRPC health of "shop" at TARGET: status NOT_SERVING, want SERVING`)
 	probed(t, "unknown", Check{Type: GRPC, Target: target, Path: "till"}, `gRPC health of "till" at TARGET: NotFound: unknown service`)
 	probed(t, "refused", Check{Type: GRPC, Target: closed(t, "tcp")}, `gRPC health of "" at TARGET: connect: connection refused`)
 	_, silent := listenTCP(t)
 	probed(t, "no answer", Check{Type: GRPC, Target: silent, Timeout: 50 * time.Millisecond}, `gRPC health of "" at TARGET: no answer in time (50ms)`)
+	probed(t, "given up", Check{Type: GRPC, Target: serveGRPC(t, givesUp{})}, `gRPC health of "" at TARGET: no answer in time (10s)`)
 }
 
 // TestProbeEndsWithItsContext cancels probes that are under way: the server has been asked and says nothing.
