@@ -107,13 +107,15 @@ func TestWhyASessionBeginsAnew(t *testing.T) {
 func TestLostByBFD(t *testing.T) {
 	const sent, received = api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED
 	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
+	down := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subBFDDown).String()
 	for _, tt := range []struct {
-		reason api.PeerState_DisconnectReason
-		want   bool
-	}{{sent, true}, {received, false}} {
+		reason       api.PeerState_DisconnectReason
+		notification string
+		want         bool
+	}{{sent, reset, true}, {received, reset, false}, {received, down, true}, {sent, down, false}} {
 		b := started()
 		b.goesTo(bgp.BGP_FSM_ESTABLISHED, api.PeerState_DISCONNECT_REASON_UNSPECIFIED, "open-msg-negotiated")
-		b.goesTo(bgp.BGP_FSM_IDLE, tt.reason, reset)
+		b.goesTo(bgp.BGP_FSM_IDLE, tt.reason, tt.notification)
 		b.goesTo(bgp.BGP_FSM_ACTIVE, api.PeerState_DISCONNECT_REASON_IDLE_TIMER_EXPIRED, "")
 		if s := b.sessions()[0]; s.LostByBFD != tt.want || s.LastError == "" {
 			t.Errorf("after %v the session is %+v, want it lost by BFD: %v", tt.reason, s, tt.want)

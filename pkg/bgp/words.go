@@ -25,13 +25,13 @@ func overLimitInWords() string {
 
 // endInWords says why a session ended, for the person who reads the status.
 func endInWords(reason api.PeerState_DisconnectReason, message string) string {
+	if byBFD(reason, message) {
+		return "BFD went down"
+	}
 	switch reason {
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, api.PeerState_DISCONNECT_REASON_HARD_RESET:
 		return "the peer ended the session: " + notificationInWords(message)
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, api.PeerState_DISCONNECT_REASON_INVALID_MSG:
-		if byBFD(reason, message) {
-			return "the session was ended here: BFD went down"
-		}
 		return "the session was ended here: " + notificationInWords(message)
 	case api.PeerState_DISCONNECT_REASON_HOLD_TIMER_EXPIRED:
 		return "nothing was heard from the peer for the hold time"
@@ -50,10 +50,19 @@ func endInWords(reason api.PeerState_DisconnectReason, message string) string {
 	}
 }
 
-// byBFD tells whether a session was ended because BFD went down: nothing else here sends that NOTIFICATION.
+// subBFDDown is the subcode of a Cease NOTIFICATION that says that BFD went down (RFC 9384 section 3).
+const subBFDDown = 10
+
+// byBFD tells whether a session was ended because BFD went down, whichever end was first to know. Nothing else here sends an
+// administrative reset.
 func byBFD(reason api.PeerState_DisconnectReason, message string) bool {
-	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
-	return reason == api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT && strings.HasSuffix(message, reset)
+	subcodes := map[api.PeerState_DisconnectReason]uint8{
+		api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:     bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET,
+		api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED: subBFDDown,
+		api.PeerState_DISCONNECT_REASON_HARD_RESET:            subBFDDown,
+	}
+	subcode, ended := subcodes[reason]
+	return ended && strings.HasSuffix(message, bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subcode).String())
 }
 
 // notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the

@@ -27,13 +27,15 @@ func TestNotificationInWords(t *testing.T) {
 
 func TestEndByBFD(t *testing.T) {
 	reset := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET).String()
+	down := bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subBFDDown).String()
 	for _, tt := range []struct {
 		reason  api.PeerState_DisconnectReason
 		message string
 		want    string
 	}{
-		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, "notification-sent " + reset, "the session was ended here: BFD went down"},
-		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, reset, "the session was ended here: BFD went down"},
+		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, "notification-sent " + reset, "BFD went down"},
+		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT, reset, "BFD went down"},
+		{api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, "notification-received " + down, "BFD went down"},
 		{
 			api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, "notification-received " + reset,
 			"the peer ended the session: cease, administrative reset",
