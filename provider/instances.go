@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	cloudprovider "k8s.io/cloud-provider"
 	cloudproviderapi "k8s.io/cloud-provider/api"
+	nodeutil "k8s.io/component-helpers/node/util"
 
 	listers "github.com/fairlead-io/fairlead/pkg/api/client/listers/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -82,9 +83,8 @@ func isForeign(node *corev1.Node) bool {
 }
 
 func isReady(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
-		return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
-	})
+	_, ready := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady)
+	return ready != nil && ready.Status == corev1.ConditionTrue
 }
 
 // providerID returns the node's provider ID, which is immutable once written: from the machine's system UUID, or where

@@ -67,7 +67,7 @@ type programChecker struct {
 type watched struct {
 	ports   []portOf
 	local   []int32   // healthCheckNodePorts
-	mine    bool      // this node is the one to announce it
+	soon    bool      // this node is the one to announce it, or may be asked to
 	good    time.Time // since when it may look unprogrammed without being judged so
 	due     time.Time
 	pause   time.Duration // before the next look while kube-proxy is expected to follow
@@ -91,14 +91,14 @@ func (c *programChecker) state(addr netip.Addr) programming {
 	return programmingUnknown
 }
 
-// watch has the address checked if it is new or its ports have changed: at once where this node is to announce it, and
-// else in a while.
-func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim, mine bool) {
+// watch has the address checked if it is new, if its ports have changed, or if its verdict is needed soon now: at once where it
+// is, and else in a while.
+func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim, soon bool) {
 	ports, local := portsToCheck(services), localHealthPorts(services)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := c.watched[addr]
-	if w != nil && slices.Equal(w.ports, ports) && slices.Equal(w.local, local) && (w.mine || !mine) {
+	if w != nil && slices.Equal(w.ports, ports) && slices.Equal(w.local, local) && (w.soon || !soon) {
 		return
 	}
 	if w == nil {
@@ -106,10 +106,10 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 		c.watched[addr] = w
 	}
 	at := c.now()
-	if !mine {
+	if !soon {
 		at = at.Add(standbyLook/2 + rand.N(standbyLook))
 	}
-	w.ports, w.local, w.mine, w.good, w.due, w.pause = ports, local, mine, at, at, quickRecheck
+	w.ports, w.local, w.soon, w.good, w.due, w.pause = ports, local, soon, at, at, quickRecheck
 	c.wake.Poke()
 }
 

@@ -56,13 +56,16 @@ const subBFDDown = 10
 // byBFD tells whether a session was ended because BFD went down, whichever end was first to know. Nothing else here sends an
 // administrative reset.
 func byBFD(reason api.PeerState_DisconnectReason, message string) bool {
-	subcodes := map[api.PeerState_DisconnectReason]uint8{
-		api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:     bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET,
-		api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED: subBFDDown,
-		api.PeerState_DISCONNECT_REASON_HARD_RESET:            subBFDDown,
+	ceased := func(subcode uint8) bool {
+		return strings.HasSuffix(message, bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subcode).String())
 	}
-	subcode, ended := subcodes[reason]
-	return ended && strings.HasSuffix(message, bgp.NewNotificationErrorCode(bgp.BGP_ERROR_CEASE, subcode).String())
+	switch reason {
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_SENT:
+		return ceased(bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET)
+	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, api.PeerState_DISCONNECT_REASON_HARD_RESET:
+		return ceased(subBFDDown)
+	}
+	return false
 }
 
 // notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the

@@ -3,6 +3,7 @@
 package diagnosis
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -156,7 +157,7 @@ func summary(address *Address, last string) string {
 			announcing = append(announcing, node.Node)
 			continue
 		}
-		if address.Node != "" && node.Place > 0 && node.Place < placeOf(address.Nodes, address.Node) {
+		if address.Node != "" && node.Place > 0 && node.Place < named(address.Nodes, address.Node).Place {
 			ahead = append(ahead, fmt.Sprintf("%s comes before it, but %s", node.Node, node.Reason))
 		}
 	}
@@ -164,7 +165,7 @@ func summary(address *Address, last string) string {
 	case len(address.Services) == 0:
 		return "no Service uses the address"
 	case len(announcing) == 0 && last != "":
-		return "nobody announces the address: " + last + " " + reasonOf(address.Nodes, last)
+		return "nobody announces the address: " + last + " " + cmp.Or(named(address.Nodes, last).Reason, "was the last to, and its Node is gone")
 	case len(announcing) == 0:
 		return "nobody announces the address"
 	case len(ahead) > 0:
@@ -173,21 +174,10 @@ func summary(address *Address, last string) string {
 	return strings.Join(announcing, ", ") + " announces the address"
 }
 
-// reasonOf returns what there is to say about the node that was the last to announce an address.
-func reasonOf(nodes []NodeOfAddress, last string) string {
-	for _, node := range nodes {
-		if node.Node == last {
-			return node.Reason
-		}
+// named returns the node of that name, the zero one where there is none.
+func named(nodes []NodeOfAddress, name string) NodeOfAddress {
+	if at := slices.IndexFunc(nodes, func(node NodeOfAddress) bool { return node.Node == name }); at >= 0 {
+		return nodes[at]
 	}
-	return "was the last to, and its Node is gone"
-}
-
-func placeOf(nodes []NodeOfAddress, name string) int {
-	for _, node := range nodes {
-		if node.Node == name {
-			return node.Place
-		}
-	}
-	return 0
+	return NodeOfAddress{}
 }

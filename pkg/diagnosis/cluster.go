@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	nodeutil "k8s.io/component-helpers/node/util"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
@@ -41,6 +42,16 @@ type Event struct {
 	Object  string    `json:"object"`
 	Reason  string    `json:"reason"`
 	Message string    `json:"message"`
+}
+
+// node returns the Node of that name, or nil.
+func (c *Cluster) node(name string) *corev1.Node {
+	for _, node := range c.Nodes {
+		if node.Name == name {
+			return node
+		}
+	}
+	return nil
 }
 
 // announcer returns the report of a node's agent, or nil.
@@ -97,7 +108,6 @@ func notReady(announcer *v1alpha1.Announcer) string {
 
 // isReady tells whether a Node is ready.
 func isReady(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
-		return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionTrue
-	})
+	_, ready := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady)
+	return ready != nil && ready.Status == corev1.ConditionTrue
 }

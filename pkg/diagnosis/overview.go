@@ -4,7 +4,6 @@ package diagnosis
 
 import (
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -128,8 +127,8 @@ func (o *Overview) addAnnouncer(c *Cluster, announcer *v1alpha1.Announcer) {
 		Node: announcer.Name, Version: announcer.Status.Version, Owned: announcer.Status.Owned, Members: announcer.Status.Members,
 		Ready: notReady(announcer) == "",
 	}
-	if at := slices.IndexFunc(c.Nodes, func(node *corev1.Node) bool { return node.Name == announcer.Name }); at >= 0 {
-		line.Hindrance = loadbalancer.Hindrance(c.Nodes[at], c.Rules)
+	if node := c.node(announcer.Name); node != nil {
+		line.Hindrance = loadbalancer.Hindrance(node, c.Rules)
 	}
 	o.Announcers = append(o.Announcers, line)
 	for i := range announcer.Status.BGP {

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	nodeutil "k8s.io/component-helpers/node/util"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
@@ -101,9 +102,10 @@ func readyReason(announcer *v1alpha1.Announcer) string {
 // kubeletSilent tells whether Kubernetes has not heard of a node for some time, about 50 s by default: its Ready condition
 // is unknown then.
 func (c *Cluster) kubeletSilent(name string) bool {
-	return slices.ContainsFunc(c.Nodes, func(node *corev1.Node) bool {
-		return node.Name == name && slices.ContainsFunc(node.Status.Conditions, func(condition corev1.NodeCondition) bool {
-			return condition.Type == corev1.NodeReady && condition.Status == corev1.ConditionUnknown
-		})
-	})
+	node := c.node(name)
+	if node == nil {
+		return false
+	}
+	_, ready := nodeutil.GetNodeCondition(&node.Status, corev1.NodeReady)
+	return ready != nil && ready.Status == corev1.ConditionUnknown
 }
