@@ -44,6 +44,8 @@ func (a *agent) step(ctx context.Context, event ownership.Event) {
 			a.sender.send(act.To, encodeMessage(act.Message))
 		case ownership.Announce:
 			a.announce(ctx, act)
+		case ownership.Offered:
+			a.speaker.Postpone(act.Address, act.For)
 		case ownership.Withdraw:
 			a.withdraw(ctx, act)
 		case ownership.OwnerChanged:

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"k8s.io/klog/v2"
 
@@ -16,6 +17,7 @@ import (
 type speaker interface {
 	Links() []l2.Link
 	Add(announcements ...l2.Announcement) error
+	Postpone(addr netip.Addr, by time.Duration)
 	Remove(addrs ...netip.Addr)
 	Probe(ctx context.Context, addr netip.Addr, interfaces []string) (*l2.Conflict, error)
 	SetPeers(peers map[l2.MAC]string)

@@ -147,14 +147,15 @@ func (l *loopTest) synced() bool                         { return true }
 
 // fakeSegment is the network as the loop uses it.
 type fakeSegment struct {
-	mu       sync.Mutex
-	answered map[netip.Addr]bool
-	probes   int                 // begun
-	found    *l2.Conflict        // by a probe, at its end
-	failure  error               // of a probe
-	said     []ownership.Message // by gossip
-	flushed  []netip.Addr
-	members  []membership.Member
+	mu        sync.Mutex
+	answered  map[netip.Addr]bool
+	postponed []netip.Addr
+	probes    int                 // begun
+	found     *l2.Conflict        // by a probe, at its end
+	failure   error               // of a probe
+	said      []ownership.Message // by gossip
+	flushed   []netip.Addr
+	members   []membership.Member
 }
 
 // probeTime is what a probe takes.
@@ -204,6 +205,10 @@ func (s *fakeSegment) Add(all ...l2.Announcement) error {
 		}
 	})
 	return nil
+}
+
+func (s *fakeSegment) Postpone(addr netip.Addr, _ time.Duration) {
+	s.do(func() { s.postponed = append(s.postponed, addr) })
 }
 
 func (s *fakeSegment) Remove(addrs ...netip.Addr) {

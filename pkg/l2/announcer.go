@@ -49,7 +49,7 @@ func (a *announcer) add(entries []*entry) {
 	now := time.Now()
 	a.mu.Lock()
 	for _, e := range entries {
-		e.start, e.step = now, 0
+		e.start, e.step, e.silent = now, 0, time.Time{}
 		a.unannounced++
 		if !a.schedule(e, now) {
 			a.unannounced--
@@ -57,6 +57,23 @@ func (a *announcer) add(entries []*entry) {
 	}
 	a.mu.Unlock()
 	a.wake.Poke()
+}
+
+// postpone has nothing sent for the entries until then. What was due comes
+// after, as far apart as the schedule has it.
+func (a *announcer) postpone(entries []*entry, until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range entries {
+		e.silent = until
+	}
+}
+
+// drop has nothing sent for the entry any more.
+func (a *announcer) drop(e *entry) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e.gone.Store(true)
 }
 
 // schedule queues the entry's next step, if there is one.
@@ -89,13 +106,22 @@ func (a *announcer) run(ctx context.Context) {
 // wait until there may be more.
 func (a *announcer) sendDue(log klog.Logger) time.Duration {
 	for {
-		now := time.Now()
-		e, wait := a.pop(now)
-		if e == nil {
+		if wait := a.sendNext(log, time.Now()); wait > 0 {
 			return wait
 		}
+	}
+}
+
+// sendNext sends what is due first, or says how long to wait. The lock is held
+// meanwhile, so that nothing is on its way of what was dropped or postponed.
+func (a *announcer) sendNext(log klog.Logger, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	e, wait := a.pop(now)
+	if e != nil {
 		a.send(log, e, now)
 	}
+	return wait
 }
 
 const (
@@ -110,8 +136,6 @@ const idle = time.Hour
 
 // pop takes the next entry that is due, or says how long to wait.
 func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	for len(a.queue) > 0 {
 		e := a.queue[0]
 		if e.gone.Load() {
@@ -119,6 +143,11 @@ func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
 			if e.step == 0 {
 				a.unannounced--
 			}
+			continue
+		}
+		if late := e.silent.Sub(e.due); late > 0 {
+			e.start, e.due = e.start.Add(late), e.silent
+			heap.Fix(&a.queue, 0)
 			continue
 		}
 		if wait := e.due.Sub(now); wait > 0 {
@@ -144,8 +173,6 @@ func (a *announcer) send(log klog.Logger, e *entry, now time.Time) {
 		e.port.stats.gratuitous.Add(1)
 		e.announced.CompareAndSwap(0, now.UnixNano())
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if e.step == 0 {
 		a.unannounced--
 	}

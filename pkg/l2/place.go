@@ -101,7 +101,7 @@ func (s *Speaker) enter(addr netip.Addr, l Link) (*entry, error) {
 
 // withdraw stops answering for the entry.
 func (s *Speaker) withdraw(e *entry) {
-	e.gone.Store(true)
+	s.announcer.drop(e)
 	e.port.mu.Lock()
 	delete(e.port.held, e.addr)
 	e.port.mu.Unlock()

@@ -55,10 +55,12 @@ type port struct {
 type entry struct {
 	addr  netip.Addr
 	port  *port
-	start time.Time // of the takeover
-	// step of the schedule and when it is due: owned by the announcer.
-	step int
-	due  time.Time
+	start time.Time // of the takeover, or later by as much as its burst was put off
+	// step of the schedule, when it is due and until when nothing is to be sent:
+	// guarded by announcer.mu.
+	step   int
+	due    time.Time
+	silent time.Time
 	// gone entries are dropped by the announcer when their time comes.
 	gone atomic.Bool
 	// announced is when the first announcement went out, Unix nanoseconds.

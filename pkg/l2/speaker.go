@@ -167,8 +167,19 @@ func (s *Speaker) Add(announcements ...Announcement) error {
 	return s.add(announcements)
 }
 
-// Remove stops answering for the addresses before it returns. Their traffic
-// still arrives until neighbours hear of another station.
+// Postpone puts off what is still to be announced of the address without being
+// asked, for the time given; questions are answered. Once it has returned
+// nothing is on its way. It does nothing if the address is not wanted.
+func (s *Speaker) Postpone(addr netip.Addr, by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.wanted[addr.Unmap()]; w != nil {
+		s.announcer.postpone(w.entries, time.Now().Add(by))
+	}
+}
+
+// Remove stops answering for the addresses, and announcing them, before it
+// returns. Their traffic still arrives until neighbours hear of another station.
 func (s *Speaker) Remove(addrs ...netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -90,6 +90,28 @@ func TestRemovedAddressIsNotAnswered(t *testing.T) {
 	}
 }
 
+func TestPostponedAddressIsAnsweredAndNotAnnounced(t *testing.T) {
+	lab := newLab(t)
+	lab.here("lan0", "10.9.0.1/24")
+	client := lab.station("c1", "10.9.0.2/24")
+	// Each 5 to 15 ms, for ever.
+	s := start(t, Config{Schedule: Schedule{Burst: []Step{{}}, Repeat: 10 * time.Millisecond, Jitter: 0.5}})
+	usable(t, s, "lan0")
+	connected(t, s, client, "10.9.0.99")
+	must(t, s.Add(Announcement{Address: addr("10.9.0.100")}))
+	eventually(t, "it is announced again", func() bool { return s.Stats().ARP.Gratuitous > 2 })
+	const by = 500 * time.Millisecond
+	began := time.Now()
+	s.Postpone(addr("10.9.0.100"), by)
+	before := s.Stats().ARP
+	client.ask("10.9.0.100")
+	eventually(t, "it is answered", func() bool { return s.Stats().ARP.Replies > before.Replies })
+	eventually(t, "it is announced again", func() bool { return s.Stats().ARP.Gratuitous > before.Gratuitous })
+	if took := time.Since(began); took < by {
+		t.Errorf("announced again after %v, want %v at least", took, by)
+	}
+}
+
 func TestLinkFlapAnnouncesAgainAndResyncDoesNot(t *testing.T) {
 	lab := newLab(t)
 	lab.here("lan0", "10.9.0.1/24")

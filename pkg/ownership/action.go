@@ -2,12 +2,15 @@
 
 package ownership
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Action is something that the caller of [Machine].Step has to do; one of
-// [Announce], [Withdraw], [OwnerChanged], [RoutesChanged], [Gossip] and [Send].
-// Actions are to be done in the order returned, so that a node withdraws before
-// it says that it has.
+// [Announce], [Offered], [Withdraw], [OwnerChanged], [RoutesChanged], [Gossip]
+// and [Send]. Actions are to be done in the order returned, so that a node
+// withdraws before it says that it has.
 type Action interface{ action() }
 
 // Cause says why an address is announced or withdrawn. Its text is a stable
@@ -43,6 +46,18 @@ type Announce struct {
 	Cause   Cause
 }
 
+// Offered is an action: the node that this one asks to take the address over may
+// announce it from now on. Go on answering for it, but for the time of For do
+// not announce it unasked: neighbours that have heard of the successor would
+// come back, in the midst of connections that this node does not know.
+//
+// It is not repeated once every possible successor was asked in vain, so that
+// an owner that finds none does not fall silent.
+type Offered struct {
+	Address netip.Addr
+	For     time.Duration
+}
+
 // Withdraw is an action: stop announcing the address.
 type Withdraw struct {
 	Address netip.Addr
@@ -74,6 +89,7 @@ type Send struct {
 }
 
 func (Announce) action()     {}
+func (Offered) action()      {}
 func (Withdraw) action()     {}
 func (OwnerChanged) action() {}
 func (Gossip) action()       {}

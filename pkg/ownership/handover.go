@@ -26,6 +26,9 @@ func (m *Machine) offer(r *record) {
 	}
 	r.askUntil = m.now.Add(m.opt.HandoverTimeout)
 	m.timers.set(r, r.askUntil)
+	if r.attempt < len(heirs) {
+		m.actions = append(m.actions, Offered{Address: r.address, For: m.opt.HandoverTimeout})
+	}
 	m.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])
 }
 

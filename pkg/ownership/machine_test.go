@@ -17,7 +17,7 @@ type cluster struct {
 	now      time.Time
 	names    []string
 	machines map[string]*Machine
-	actions  map[string][]Action // announce and withdraw, since last taken
+	actions  map[string][]Action // announce, offer and withdraw, since last taken
 	cut      map[string]bool     // nodes that hear and say nothing
 }
 
@@ -66,7 +66,7 @@ func (c *cluster) step(node string, ev Event) {
 			}
 		case Send:
 			c.deliver(node, a.To, a.Message)
-		case Announce, Withdraw:
+		case Announce, Offered, Withdraw:
 			c.actions[node] = append(c.actions[node], a)
 			if a, ok := a.(Announce); ok && a.Cause == CauseInitial {
 				c.step(node, Announced{[]netip.Addr{a.Address}})
@@ -181,6 +181,28 @@ func TestHandoverPassesOverTheMute(t *testing.T) {
 	c.want("n2 is asked", addrA, "n1")
 	c.pass(1500 * time.Millisecond)
 	c.want("n3 is asked", addrA, "n3")
+}
+
+// TestOwnerIsSilentWhileItAsks: it is told to be before the successor is asked, and no more once all were in vain.
+func TestOwnerIsSilentWhileItAsks(t *testing.T) {
+	offered := Offered{Address: addrA, For: time.Second}
+	equal := cmpopts.EquateComparable(netip.Addr{})
+	c := three(t)
+	c.step("n1", Drain{true})
+	want := []Action{offered, Withdraw{Address: addrA, Term: 1, Cause: CauseHandover, KeepForwarding: true}}
+	if diff := cmp.Diff(want, c.actions["n1"], equal); diff != "" {
+		t.Errorf("actions of a handover (-want +got):\n%s", diff)
+	}
+	c = newCluster(t, "n1", "n2", "n3").settled(Address{addrA, []string{"n1", "n2", "n3"}, 1, 0})
+	for _, n := range []string{"n2", "n3"} {
+		c.step(n, Removed{[]netip.Addr{addrA}})
+	}
+	c.step("n1", Drain{true})
+	c.pass(time.Minute)
+	c.want("nobody takes it", addrA, "n1")
+	if diff := cmp.Diff([]Action{offered, offered}, c.actions["n1"], equal); diff != "" {
+		t.Errorf("actions while two are asked in vain (-want +got):\n%s", diff)
+	}
 }
 
 // TestTwoVotersByGateway: of two nodes that lose each other the one that reaches

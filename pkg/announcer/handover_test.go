@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package announcer
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/ownership"
+)
+
+// TestNodeThatHandsOverAnnouncesUnaskedNoMore: what it sent after the announcement of its successor would bring clients back.
+func TestNodeThatHandsOverAnnouncesUnaskedNoMore(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		heir bool
+		want []netip.Addr
+	}{
+		{"to nobody", false, nil},
+		{"to another node", true, []netip.Addr{addrOfA()}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			vip := vipA(func(vip *v1alpha1.VirtualIP) { vip.Spec.Candidates = []string{"n1", "n2"} })
+			withLoop(t, vip, func(l *loopTest) {
+				l.pass(probeTime + time.Second)
+				l.call(func(ctx context.Context) {
+					if c.heir {
+						l.step(ctx, ownership.MembersChanged{Alive: []string{"n2"}, Voters: []string{"n1", "n2"}})
+						l.step(ctx, ownership.Heard{Message: ownership.Message{From: "n2", Incarnation: 1, Seq: 1, Settled: true, Check: true}})
+					}
+					l.step(ctx, ownership.Drain{Active: true})
+				})
+				if !l.wire.answers() {
+					t.Error("not answered for before another node does")
+				}
+				if got := l.wire.postponed; !slices.Equal(got, c.want) {
+					t.Errorf("announcements put off: %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
