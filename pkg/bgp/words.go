@@ -64,8 +64,9 @@ func byBFD(reason api.PeerState_DisconnectReason, message string) bool {
 		return ceased(bgp.BGP_ERROR_SUB_ADMINISTRATIVE_RESET)
 	case api.PeerState_DISCONNECT_REASON_NOTIFICATION_RECEIVED, api.PeerState_DISCONNECT_REASON_HARD_RESET:
 		return ceased(subBFDDown)
+	default:
+		return false
 	}
-	return false
 }
 
 // notificationInWords leaves out the numbers of a NOTIFICATION (RFC 4271 section 4.5), which GoBGP writes beside the
