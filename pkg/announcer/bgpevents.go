@@ -21,9 +21,13 @@ const (
 	reasonSessionFailed = "SessionFailed"
 )
 
-// settleTime is how long a session must last before it counts as established, and its loss as one. A router may begin BFD
-// anew when it first has a session, which ends that session once.
-const settleTime = 2 * time.Second
+const (
+	// settleTime is how long a session must last before it counts as established, and its loss as one.
+	settleTime = 2 * time.Second
+	// settlePatience is how long BFD may end sessions before they have settled until somebody hears of it: a router may begin
+	// BFD anew when it first has a session, which ends that one, and GoBGP the next one too if it had none at that moment.
+	settlePatience = 30 * time.Second
+)
 
 // sessionNews finds out what is worth an event: a session that came up or was lost, and an error that keeps it from
 // coming up, each once until it is up again.
@@ -36,9 +40,9 @@ type knownSession struct {
 	state bgp.State
 	since time.Time // of state
 	told  bool      // that the session is established
-	// forgiven is set when the session ended once, by BFD, before it had settled.
-	forgiven bool
-	errors   map[string]bool
+	// unsettled is when the session first ended, by BFD, before it had settled; zero once it has.
+	unsettled time.Time
+	errors    map[string]bool
 }
 
 // sessionEvent is one event on a BGPPeer.
@@ -82,11 +86,10 @@ func (n *sessionNews) judge(k *knownSession, s bgp.Session, now time.Time) (sess
 	established := s.State == bgp.Established
 	switch {
 	case established && !k.told && now.Sub(s.Since) >= settleTime:
-		k.told, k.forgiven = true, false
+		k.told, k.unsettled = true, time.Time{}
 		clear(k.errors)
 		return sessionEvent{s.Peer, corev1.EventTypeNormal, reasonSessionUp, "session of " + with + " is established"}, true
-	case !established && k.state == bgp.Established && !k.told && s.LostByBFD && !k.forgiven && s.Since.Sub(k.since) < settleTime:
-		k.forgiven = true
+	case !established && k.state == bgp.Established && k.forgives(s, now):
 		k.errors[s.LastError] = true
 		return sessionEvent{}, false
 	case !established && k.state == bgp.Established:
@@ -104,6 +107,17 @@ func (n *sessionNews) judge(k *knownSession, s bgp.Session, now time.Time) (sess
 		}, true
 	}
 	return sessionEvent{}, false
+}
+
+// forgives tells whether the end of a session is none that anybody need hear of.
+func (k *knownSession) forgives(s bgp.Session, now time.Time) bool {
+	if k.told || !s.LostByBFD || s.Since.Sub(k.since) >= settleTime {
+		return false
+	}
+	if k.unsettled.IsZero() {
+		k.unsettled = now
+	}
+	return now.Sub(k.unsettled) < settlePatience
 }
 
 // tell logs and records what has become of the sessions.

@@ -77,19 +77,36 @@ func TestSessionNews(t *testing.T) {
 }
 
 func TestSessionThatDoesNotSettle(t *testing.T) {
-	t.Run("by BFD, which is forgiven once", func(t *testing.T) {
+	t.Run("by BFD, which is forgiven for a while", func(t *testing.T) {
 		trySessions(t, []sessionStep{
 			{0, bgp.Established, "", false, ""},
 			{200, bgp.Idle, "BFD went down", true, ""},
 			{210, bgp.Active, "BFD went down", true, ""},
-			{1500, bgp.Established, "", false, ""},
-			{1700, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
-			{3000, bgp.Established, "", false, ""},
-			{6000, bgp.Established, "", false, newsUp},
-			{7000, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
-			{8000, bgp.Established, "", false, ""},
-			{8200, bgp.Idle, "BFD went down", true, ""},
-			{8300, bgp.Idle, "connection refused", true, newsFailed + "connection refused"},
+			{7000, bgp.Established, "", false, ""},
+			{7050, bgp.Idle, "BFD went down", true, ""},
+			{12000, bgp.Established, "", false, ""},
+			{15000, bgp.Established, "", false, newsUp},
+			{16000, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
+			{18000, bgp.Established, "", false, ""},
+			{18200, bgp.Idle, "BFD went down", true, ""},
+			{18300, bgp.Idle, "connection refused", true, newsFailed + "connection refused"},
+		})
+	})
+	t.Run("by BFD, again and again", func(t *testing.T) {
+		trySessions(t, []sessionStep{
+			{0, bgp.Established, "", false, ""},
+			{200, bgp.Idle, "BFD went down", true, ""},
+			{29000, bgp.Established, "", false, ""},
+			{30100, bgp.Idle, "BFD went down", true, ""},
+			{31000, bgp.Established, "", false, ""},
+			{31100, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
+		})
+	})
+	t.Run("by BFD, once it has", func(t *testing.T) {
+		trySessions(t, []sessionStep{
+			{0, bgp.Established, "", false, ""},
+			{1900, bgp.Established, "", false, ""},
+			{2100, bgp.Idle, "BFD went down", true, newsLost + ": BFD went down"},
 		})
 	})
 	t.Run("for another reason", func(t *testing.T) {
