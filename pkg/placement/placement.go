@@ -17,26 +17,18 @@ package placement
 
 import (
 	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 )
 
-// DefaultLimit is the number of candidates of an address where the caller names
-// none: its owner and two that can fail after one another.
-const DefaultLimit = 3
-
-// WideLimit is what [LimitFor] gives for large clusters, where several nodes may
-// be away at once.
-const WideLimit = 5
-
 // LimitFor returns the number of candidates per address that suits a cluster of
-// so many announcer nodes: [DefaultLimit] up to eight, [WideLimit] above.
+// so many announcer nodes: 3 up to eight, the owner and two that can fail after
+// one another, and 5 above, where several may be away at once.
 func LimitFor(nodes int) int {
 	if nodes > 8 {
-		return WideLimit
+		return 5
 	}
-	return DefaultLimit
+	return 3
 }
 
 // Node is a node that may announce an address.
@@ -50,43 +42,15 @@ type Node struct {
 // Load counts the addresses for which each node is the first candidate.
 type Load map[string]int
 
-// LoadOf counts the first places of the given candidates.
-func LoadOf(assignments map[netip.Addr][]string) Load {
-	load := Load{}
-	for _, candidates := range assignments {
-		if len(candidates) > 0 {
-			load[candidates[0]]++
-		}
-	}
-	return load
-}
-
-// Candidates returns the candidates of a new address, at most limit (0 means
-// [DefaultLimit]): by zone, then by load, then by a hash of the name with the
-// address, so that the addresses of one node do not all fall to the same next
-// one. It does not change load; the caller adds one for the first. The cost is
-// O(n log n) in the number of eligible nodes.
-func Candidates(address netip.Addr, load Load, eligible []Node, limit int) []string {
-	order := slices.Clone(eligible)
-	slices.SortFunc(order, func(a, b Node) int {
-		return cmp.Or(
-			cmp.Compare(a.Zone, b.Zone),
-			cmp.Compare(load[a.Name], load[b.Name]),
-			cmp.Compare(mix(address, a.Name), mix(address, b.Name)),
-			cmp.Compare(a.Name, b.Name))
-	})
-	return head(order, nil, limit)
-}
-
-// Revise returns the candidates of an address that has some: those still
-// eligible in their present order, then the others as [Candidates] has them, up
-// to limit. The first stays first while it is eligible, whatever its zone and
-// load. When the first is gone, the next takes its place, as it has already done
-// by itself on the fast path.
+// Revise returns the candidates of an address, at most limit: those of the
+// current ones that are still eligible, in their present order, then the others,
+// of the nearest zone and with the least load first. The first stays first while
+// it is eligible, whatever its zone and load. When the first is gone, the next
+// takes its place, as it has already done by itself on the fast path.
+//
+// It does not change load; where the first is another one, the caller does. The
+// names of the eligible nodes differ. The cost is O(n log n) in their number.
 func Revise(address netip.Addr, current []string, load Load, eligible []Node, limit int) []string {
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
 	may := make(map[string]bool, len(eligible))
 	for _, n := range eligible {
 		may[n.Name] = true
@@ -102,65 +66,23 @@ func Revise(address netip.Addr, current []string, load Load, eligible []Node, li
 		return kept
 	}
 	rest := slices.DeleteFunc(slices.Clone(eligible), func(n Node) bool { return !may[n.Name] })
-	return append(kept, Candidates(address, load, rest, limit-len(kept))...)
+	return append(kept, ordered(address, load, rest, limit-len(kept))...)
 }
 
-// Place revises all assignments at once: every address gets candidates from the
-// nodes that eligible returns for it. Addresses without an entry in current are
-// new; entries of current that are not in addresses are dropped. The result
-// depends only on the arguments. An address for which no node is eligible gets
-// no candidates.
-func Place(current map[netip.Addr][]string, addresses []netip.Addr, eligible func(netip.Addr) []Node, limit int) map[netip.Addr][]string {
-	out := make(map[netip.Addr][]string, len(addresses))
-	for _, a := range addresses {
-		out[a] = nil
-	}
-	var homeless []netip.Addr
-	load := Load{}
-	order := slices.SortedFunc(maps.Keys(out), netip.Addr.Compare)
-	for _, a := range order {
-		if first := survivor(current[a], eligible(a)); first != "" {
-			load[first]++
-		} else {
-			homeless = append(homeless, a)
-		}
-	}
-	for _, a := range homeless {
-		out[a] = Candidates(a, load, eligible(a), limit)
-		if len(out[a]) > 0 {
-			load[out[a][0]]++
-		}
-	}
-	for _, a := range order {
-		if out[a] == nil {
-			out[a] = Revise(a, current[a], load, eligible(a), limit)
-		}
-	}
-	return out
-}
-
-// survivor returns the first candidate that is still eligible, or "".
-func survivor(current []string, eligible []Node) string {
-	for _, c := range current {
-		if slices.ContainsFunc(eligible, func(n Node) bool { return n.Name == c }) {
-			return c
-		}
-	}
-	return ""
-}
-
-// head returns the names of the first nodes, each once.
-func head(order []Node, out []string, limit int) []string {
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	for _, n := range order {
-		if len(out) == limit {
-			break
-		}
-		if !slices.Contains(out, n.Name) {
-			out = append(out, n.Name)
-		}
+// ordered returns the names of the nodes, at most limit: by zone, then by load,
+// then by a hash of the name with the address, so that the addresses of one node
+// do not all fall to the same next one. It changes the order of nodes.
+func ordered(address netip.Addr, load Load, nodes []Node, limit int) []string {
+	slices.SortFunc(nodes, func(a, b Node) int {
+		return cmp.Or(
+			cmp.Compare(a.Zone, b.Zone),
+			cmp.Compare(load[a.Name], load[b.Name]),
+			cmp.Compare(mix(address, a.Name), mix(address, b.Name)),
+			cmp.Compare(a.Name, b.Name))
+	})
+	var out []string
+	for _, n := range nodes[:min(limit, len(nodes))] {
+		out = append(out, n.Name)
 	}
 	return out
 }

@@ -4,6 +4,7 @@ package placement
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -28,8 +29,27 @@ func addresses(n int) []netip.Addr {
 	return out[:n]
 }
 
-func everywhere(all []Node) func(netip.Addr) []Node {
-	return func(netip.Addr) []Node { return all }
+// placed is what has been placed so far, with the load that it makes.
+type placed struct {
+	candidates map[netip.Addr][]string
+	load       Load
+}
+
+func newPlaced() *placed { return &placed{candidates: map[netip.Addr][]string{}, load: Load{}} }
+
+// revise brings the candidates of one address after the other in line with who is eligible.
+func (p *placed) revise(all []netip.Addr, eligible []Node, limit int) {
+	for _, a := range all {
+		before := p.candidates[a]
+		now := Revise(a, before, p.load, eligible, limit)
+		if len(before) > 0 {
+			p.load[before[0]]--
+		}
+		if len(now) > 0 {
+			p.load[now[0]]++
+		}
+		p.candidates[a] = now
+	}
 }
 
 var addr = netip.MustParseAddr("10.0.0.100")
@@ -61,23 +81,21 @@ func TestRevise(t *testing.T) {
 	}
 }
 
-func TestCandidatesPreferZoneThenLoad(t *testing.T) {
+func TestNewAddressPrefersZoneThenLoad(t *testing.T) {
 	eligible := []Node{{"busy", 0}, {"far", 1}, {"idle", 0}}
-	got := Candidates(addr, Load{"busy": 2, "idle": 1}, eligible, 0)
+	got := Revise(addr, nil, Load{"busy": 2, "idle": 1}, eligible, 3)
 	if diff := cmp.Diff([]string{"idle", "busy", "far"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := Candidates(addr, nil, nodes("a", "b", "c", "d", "e"), 0); len(got) != DefaultLimit {
-		t.Errorf("default limit: got %v", got)
 	}
 }
 
 // TestSecondPlacesSpread: when one node dies, its addresses do not all fall to
 // the same other node.
 func TestSecondPlacesSpread(t *testing.T) {
-	placed := Place(nil, addresses(1000), everywhere(nodes("a", "b", "c", "d", "e")), 0)
+	p := newPlaced()
+	p.revise(addresses(1000), nodes("a", "b", "c", "d", "e"), 3)
 	second := map[string]int{}
-	for _, c := range placed {
+	for _, c := range p.candidates {
 		if c[0] == "a" {
 			second[c[1]]++
 		}
@@ -101,37 +119,24 @@ func drawNodes(t *rapid.T, label string) []Node {
 	return nodes(rapid.SliceOfNDistinct(rapid.SampledFrom(names(12)), 1, 12, rapid.ID).Draw(t, label)...)
 }
 
-func checkBalance(t *rapid.T, placed map[netip.Addr][]string, all []Node) {
-	load := LoadOf(placed)
+func (p *placed) checkBalance(t *rapid.T, all []Node) {
 	var counts []int
 	for _, n := range all {
-		counts = append(counts, load[n.Name])
+		counts = append(counts, p.load[n.Name])
 	}
 	if slices.Max(counts)-slices.Min(counts) > 1 {
-		t.Fatalf("first places %v are not balanced", load)
+		t.Fatalf("first places %v are not balanced", p.load)
 	}
 }
 
 func TestNewAddressesAreBalanced(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all := drawNodes(t, "nodes")
-		n := rapid.IntRange(0, 60).Draw(t, "addresses")
-		m := rapid.IntRange(n, 80).Draw(t, "later")
-		first := Place(nil, addresses(n), everywhere(all), 0)
-		checkBalance(t, first, all)
-		checkBalance(t, Place(first, addresses(m), everywhere(all), 0), all)
-	})
-}
-
-func TestOneByOneIsBalanced(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		all := drawNodes(t, "nodes")
-		load, placed := Load{}, map[netip.Addr][]string{}
-		for _, a := range addresses(rapid.IntRange(0, 60).Draw(t, "addresses")) {
-			placed[a] = Candidates(a, load, all, 0)
-			load[placed[a][0]]++
-		}
-		checkBalance(t, placed, all)
+		p, n := newPlaced(), rapid.IntRange(0, 60).Draw(t, "addresses")
+		p.revise(addresses(n), all, 3)
+		p.checkBalance(t, all)
+		p.revise(addresses(rapid.IntRange(n, 80).Draw(t, "later")), all, 3)
+		p.checkBalance(t, all)
 	})
 }
 
@@ -142,8 +147,11 @@ func TestOnlyTheirOwnMoves(t *testing.T) {
 		before, after := drawNodes(t, "before"), drawNodes(t, "after")
 		limit := rapid.IntRange(1, 6).Draw(t, "limit")
 		all := addresses(rapid.IntRange(1, 60).Draw(t, "addresses"))
-		old := Place(nil, all, everywhere(before), limit)
-		now := Place(old, all, everywhere(after), limit)
+		p := newPlaced()
+		p.revise(all, before, limit)
+		old := maps.Clone(p.candidates)
+		p.revise(all, after, limit)
+		now := p.candidates
 		for _, a := range all {
 			kept := slices.DeleteFunc(slices.Clone(old[a]), func(c string) bool { return !slices.Contains(after, Node{Name: c}) })
 			if len(now[a]) != min(limit, len(after)) {
@@ -160,47 +168,36 @@ func TestOnlyTheirOwnMoves(t *testing.T) {
 	})
 }
 
-// TestOnlyEligible: each address is placed on the nodes that may have it, by
-// preference of zone, and the result does not depend on any order of input.
+// TestOnlyEligible: an address is placed on the nodes that may have it, by
+// preference of zone, and the result does not depend on the order of input.
 func TestOnlyEligible(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		all := addresses(rapid.IntRange(1, 20).Draw(t, "addresses"))
-		may := map[netip.Addr][]Node{}
-		for _, a := range all {
-			for _, n := range drawNodes(t, a.String()) {
-				may[a] = append(may[a], Node{n.Name, rapid.IntRange(0, 2).Draw(t, "zone")})
-			}
+		load, zones := Load{}, map[string]int{}
+		var eligible []Node
+		for _, n := range drawNodes(t, "nodes") {
+			zones[n.Name], load[n.Name] = rapid.IntRange(0, 2).Draw(t, "zone"), rapid.IntRange(0, 3).Draw(t, "load")
+			eligible = append(eligible, Node{n.Name, zones[n.Name]})
 		}
-		got := Place(nil, all, func(a netip.Addr) []Node { return may[a] }, 4)
-		slices.Reverse(all)
-		again := Place(nil, all, func(a netip.Addr) []Node {
-			out := slices.Clone(may[a])
-			slices.Reverse(out)
-			return out
-		}, 4)
-		if diff := cmp.Diff(got, again, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		got := Revise(addr, nil, load, eligible, 4)
+		slices.Reverse(eligible)
+		if diff := cmp.Diff(got, Revise(addr, nil, load, eligible, 4)); diff != "" {
 			t.Fatalf("order of input matters:\n%s", diff)
 		}
-		for a, candidates := range got {
-			zone := -1
-			for _, c := range candidates {
-				i := slices.IndexFunc(may[a], func(n Node) bool { return n.Name == c })
-				if i < 0 {
-					t.Fatalf("%s is placed on %s, which is not eligible", a, c)
-				}
-				if may[a][i].Zone < zone {
-					t.Fatalf("%s has %s after a node of a farther zone", a, c)
-				}
-				zone = may[a][i].Zone
+		zone := 0
+		for _, c := range got {
+			of, is := zones[c]
+			if !is || of < zone {
+				t.Fatalf("%v: %s is not eligible, or comes after a node of a farther zone (%v)", got, c, zones)
 			}
+			zone = of
 		}
 	})
 }
 
-func BenchmarkCandidates(b *testing.B) {
+func BenchmarkRevise(b *testing.B) {
 	all := nodes(names(100)...)
 	load := Load{}
 	for b.Loop() {
-		load[Candidates(addr, load, all, 5)[0]]++
+		load[Revise(addr, nil, load, all, 5)[0]]++
 	}
 }
