@@ -87,7 +87,7 @@ func (k *keptConnection) ask(reader *bufio.Reader) (by lab.Answer, err error) {
 	return by, json.NewDecoder(response.Body).Decode(&by)
 }
 
-// stop closes the connections and returns how many were broken before, by whether their backend was on the given node.
+// stop closes the connections and returns k, of which broken counts those that did not last until now.
 func (k *keptConnections) stop() *keptConnections {
 	k.cancel()
 	k.wg.Wait()

@@ -105,7 +105,7 @@ func prepare(ctx context.Context, cfg Config) (*Lab, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	if err := RequirePackages(ctx, cfg.Progress); err != nil {
+	if err := requirePackages(ctx, cfg.Progress); err != nil {
 		return nil, err
 	}
 	kube, err := Binaries(ctx, cfg.Root, cfg.Progress)

@@ -186,15 +186,3 @@ func (l *Lab) KubeProxy(nodeName string) (*Process, error) {
 	defer l.mu.Unlock()
 	return n.kubeProxy, nil
 }
-
-// RestartKubeProxy kills what is left of a node's kube-proxy and starts it anew.
-func (l *Lab) RestartKubeProxy(ctx context.Context, nodeName string) error {
-	n, err := l.node(nodeName)
-	if err != nil {
-		return err
-	}
-	if p, err := l.KubeProxy(nodeName); err == nil && p != nil {
-		p.Kill()
-	}
-	return l.startKubeProxy(ctx, n)
-}

@@ -11,9 +11,9 @@ import (
 	"os/exec"
 )
 
-// RequirePackages installs the Debian packages whose programs the lab runs and the machine lacks. It needs root, and on
+// requirePackages installs the Debian packages whose programs the lab runs and the machine lacks. It needs root, and on
 // other systems an error names the program that is missing.
-func RequirePackages(ctx context.Context, progress io.Writer) error {
+func requirePackages(ctx context.Context, progress io.Writer) error {
 	needed := []struct{ program, debian string }{
 		{"ip", "iproute2"}, {"nft", "nftables"}, {"conntrack", "conntrack"}, {"iptables", "iptables"},
 	}

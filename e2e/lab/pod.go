@@ -46,7 +46,7 @@ func (p *Pod) Process() *Process { return p.process }
 
 func (p *Pod) key() string { return p.Namespace + "/" + p.Name }
 
-// hostName is that of the pod's namespace, for Exec.
+// podHost names the pod's namespace, for Exec.
 func podHost(namespace, name string) string { return "pod-" + namespace + "-" + name }
 
 // Host returns the name by which Exec, Dial and probes know the pod.

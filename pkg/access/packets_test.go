@@ -292,7 +292,7 @@ func TestRulesOutliveTheProgram(t *testing.T) {
 	}
 	w.want(true, good4+">10.8.0.100:80")
 	w.in(w.node, func() {
-		if err := New().Remove(t.Context()); err != nil {
+		if err := New().Apply(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
 	})

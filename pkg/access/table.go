@@ -175,21 +175,3 @@ func (t *Table) Refused(ctx context.Context) (map[string]uint64, error) {
 	}
 	return out, nil
 }
-
-// Remove takes the table out of the kernel, whoever has put it there.
-func (t *Table) Remove(ctx context.Context) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	conn, err := dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.CloseLasting() //nolint:errcheck // it is done with
-	b := newBatch(conn)
-	b.replace(nil)
-	if err := b.run(); err != nil {
-		return fmt.Errorf("removing the nftables table %s: %w", tableName, err)
-	}
-	t.applied = map[string]Entry{}
-	return nil
-}
