@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,12 +27,12 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/leaving"
 )
 
-// nodeFacts is what this node's Node object says.
+// nodeFacts is what this node's Node object says, or last said.
 type nodeFacts struct {
 	labels labels.Set
 	// annotations are for what a BGPPeer looks up there.
 	annotations map[string]string
-	uid         types.UID // "" while the object has not been read
+	uid         types.UID // "" while the object has not been read, or is gone
 	draining    bool
 	cordoned    bool
 	drainSign   string
@@ -45,6 +46,8 @@ type informed struct {
 	agents       listers.AnnouncerLister
 	nodes        cache.SharedIndexInformer
 	informerSync []cache.InformerSynced
+	// lastNode is what the Node object last said; nil before it was read.
+	lastNode atomic.Pointer[nodeFacts]
 }
 
 // newInformed makes the informers, which put what changes into the inbox.
@@ -177,12 +180,29 @@ func (o *informed) nodeObject() *corev1.Node {
 func (o *informed) node() nodeFacts {
 	n := o.nodeObject()
 	if n == nil {
-		return nodeFacts{}
+		return o.withoutNode()
 	}
 	sign := leaving.Sign(n)
-	return nodeFacts{
+	facts := nodeFacts{
 		labels: n.Labels, annotations: n.Annotations, uid: n.UID, draining: sign != "", drainSign: sign, cordoned: n.Spec.Unschedulable,
 	}
+	o.lastNode.Store(&facts)
+	return facts
+}
+
+// withoutNode is what holds while there is no Node object. A node that has lost it is about to go, and what kept it from
+// announcing does so until then.
+func (o *informed) withoutNode() nodeFacts {
+	last := o.lastNode.Load()
+	if last == nil && !o.nodes.HasSynced() {
+		return nodeFacts{}
+	}
+	gone := nodeFacts{}
+	if last != nil {
+		gone = *last
+	}
+	gone.uid, gone.draining, gone.drainSign = "", true, "the Node object is gone"
+	return gone
 }
 
 // waitNode waits a while for the Node object, so that the addresses it names are known.
