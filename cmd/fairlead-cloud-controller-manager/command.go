@@ -138,7 +138,7 @@ func startServiceController(ctx context.Context, init app.ControllerInitContext,
 	informers := config.SharedInformers.Core().V1()
 	stock, err := servicecontroller.New(own,
 		controller.ForStockClient(config.ClientBuilder.ClientOrDie(init.ClientName), informers.Services().Lister(), own.Balancers()),
-		controller.ForStock(informers.Services(), own.Balancers()), informers.Nodes(),
+		controller.ForStock(informers.Services(), own.Balancers()), controller.ForStockServiceNodes(informers.Nodes()),
 		config.ComponentConfig.KubeCloudShared.ClusterName, featuregate.NewFeatureGate())
 	if err != nil {
 		return nil, false, fmt.Errorf("making the service controller: %w", err)
