@@ -59,7 +59,7 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 		if ad.claim.before == "" || ad.claim.before == a.self {
 			continue // this node had it last: what it handed on then, it hands on still
 		}
-		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address.Is4()); via.IsValid() {
+		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address, ad.decision.interfaces); via.IsValid() {
 			former[act.Address] = via
 		} else {
 			forget = append(forget, act.Address)
@@ -76,23 +76,43 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 	}
 }
 
-// reachedAt returns the address of the family that another node has on a segment of this one; not valid if there is none.
-func reachedAt(other *v1alpha1.Announcer, links []l2.Link, four bool) netip.Addr {
+// reachedAt returns the address, of the family of addr, that another node has on a segment of this one; not valid if there
+// is none. It is one where addr is announced, if the node has any there: what came in by another segment the node might take
+// for forged (reverse path filtering).
+func reachedAt(other *v1alpha1.Announcer, links []l2.Link, addr netip.Addr, interfaces []string) netip.Addr {
 	if other == nil {
 		return netip.Addr{}
 	}
-	for _, i := range other.Status.Interfaces {
-		for _, text := range i.Addresses {
-			p, err := netip.ParsePrefix(text)
-			if err != nil || p.Addr().Is4() != four || !i.Up || i.MAC == "" {
-				continue
-			}
-			if slices.ContainsFunc(links, func(l l2.Link) bool { return l.Usable() && onSubnetOf(l, p.Addr()) }) {
-				return p.Addr()
+	own := addressesOf(other, addr.Is4())
+	usable := slices.DeleteFunc(slices.Clone(links), func(l l2.Link) bool { return !l.Usable() })
+	for _, segments := range [][]l2.Link{l2.Choose(links, addr, interfaces).Links, usable} {
+		for _, o := range own {
+			if slices.ContainsFunc(segments, func(l l2.Link) bool { return onSubnetOf(l, o) }) {
+				return o
 			}
 		}
 	}
 	return netip.Addr{}
+}
+
+// addressesOf returns the node's own addresses of the family, the one that gossip reaches it at first. Another without a
+// subnet floats: it may be another node's tomorrow.
+func addressesOf(node *v1alpha1.Announcer, four bool) []netip.Addr {
+	gossip, _ := netip.ParseAddrPort(node.Status.GossipAddress)
+	var own []netip.Addr
+	for _, i := range node.Status.Interfaces {
+		for _, text := range i.Addresses {
+			p, err := netip.ParsePrefix(text)
+			switch {
+			case err != nil || p.Addr().Is4() != four || !i.Up || i.MAC == "":
+			case p.Addr() == gossip.Addr():
+				own = slices.Insert(own, 0, p.Addr())
+			case !p.IsSingleIP():
+				own = append(own, p.Addr())
+			}
+		}
+	}
+	return own
 }
 
 func onSubnetOf(l l2.Link, addr netip.Addr) bool {

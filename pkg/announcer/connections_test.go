@@ -48,33 +48,54 @@ func (f *fakeRelay) Former() map[netip.Addr]netip.Addr {
 
 func (f *fakeRelay) SetPeers([]net.HardwareAddr) error { return nil }
 
+// TestReachedAt: packets are handed on over the segment that they come in by, to the node's own address there.
 func TestReachedAt(t *testing.T) {
 	mac := l2.MAC{2, 0, 0, 0, 0, 1}
+	link := func(name string, up bool, addresses ...string) l2.Link {
+		l := l2.Link{Name: name, MAC: mac, Up: up}
+		for _, a := range addresses {
+			l.Addresses = append(l.Addresses, netip.MustParsePrefix(a))
+		}
+		return l
+	}
 	links := []l2.Link{
-		{Name: "eth0", MAC: mac, Up: true, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/24"), netip.MustParsePrefix("fd00::1/64")}},
-		{Name: "eth1", MAC: mac, Addresses: []netip.Prefix{netip.MustParsePrefix("10.1.0.1/24")}},
+		link("eno1", true, "192.168.9.1/24"), link("eth0", true, "10.0.0.1/24", "fd00::1/64"), link("eth1", false, "10.1.0.1/24"),
 	}
-	other := func(up bool, addresses ...string) *v1alpha1.Announcer {
-		return &v1alpha1.Announcer{Status: v1alpha1.AnnouncerStatus{Interfaces: []v1alpha1.NodeInterface{
-			{Name: "dummy0", Up: true, Addresses: []string{"10.0.0.9/32"}}, {Name: "eth0", MAC: mac.String(), Up: up, Addresses: addresses},
-		}}}
+	face := func(name string, up bool, addresses ...string) v1alpha1.NodeInterface {
+		return v1alpha1.NodeInterface{Name: name, MAC: mac.String(), Up: up, Addresses: addresses}
 	}
+	other := func(gossip string, interfaces ...v1alpha1.NodeInterface) *v1alpha1.Announcer {
+		dummy := v1alpha1.NodeInterface{Name: "dummy0", Up: true, Addresses: []string{"10.0.0.9/24"}}
+		return &v1alpha1.Announcer{Status: v1alpha1.AnnouncerStatus{
+			GossipAddress: gossip, Interfaces: append([]v1alpha1.NodeInterface{dummy}, interfaces...),
+		}}
+	}
+	storage, lan := face("eno1", true, "192.168.9.2/24"), face("eno2", true, "10.0.0.2/24")
+	const four, six, none = "10.0.0.100", "fd00::100", "invalid IP"
 	for _, tc := range []struct {
-		name  string
-		other *v1alpha1.Announcer
-		four  bool
-		want  string
+		name       string
+		other      *v1alpha1.Announcer
+		addr       string
+		interfaces []string
+		want       string
 	}{
-		{"on the segment", other(true, "10.0.0.2/24", "fd00::2/64"), true, "10.0.0.2"},
-		{"on the segment, IPv6", other(true, "10.0.0.2/24", "fd00::2/64"), false, "fd00::2"},
-		{"of the other family only", other(true, "10.0.0.2/24"), false, "invalid IP"},
-		{"behind a router", other(true, "10.7.0.2/24"), true, "invalid IP"},
-		{"its interface is down", other(false, "10.0.0.2/24"), true, "invalid IP"},
-		{"our interface is down", other(true, "10.1.0.2/24"), true, "invalid IP"},
-		{"unknown", nil, true, "invalid IP"},
+		{"on the segment", other("", face("eth0", true, "10.0.0.2/24", "fd00::2/64")), four, nil, "10.0.0.2"},
+		{"on the segment, IPv6", other("", face("eth0", true, "10.0.0.2/24", "fd00::2/64")), six, nil, "fd00::2"},
+		{"of the other family only", other("", face("eth0", true, "10.0.0.2/24")), six, nil, none},
+		{"behind a router", other("", face("eth0", true, "10.7.0.2/24")), four, nil, none},
+		{"its interface is down", other("", face("eth0", false, "10.0.0.2/24")), four, nil, none},
+		{"our interface is down", other("", face("eth1", true, "10.1.0.2/24")), four, nil, none},
+		{"unknown", nil, four, nil, none},
+		{"has the API server's address too", other("", face("eth0", true, "10.0.0.10/32", "10.0.0.21/24")), four, nil, "10.0.0.21"},
+		{"has an address that floats only", other("", face("eth0", true, "10.0.0.10/32")), four, nil, none},
+		{"has no subnet, but is reached so", other("10.0.0.10:7946", face("eth0", true, "10.0.0.10/32")), four, nil, "10.0.0.10"},
+		{"has several, one for gossip", other("10.0.0.21:7946", face("eth0", true, "10.0.0.10/24", "10.0.0.21/24")), four, nil, "10.0.0.21"},
+		{"on two segments", other("192.168.9.2:7946", storage, lan), four, nil, "10.0.0.2"},
+		{"on two segments, named", other("10.0.0.2:7946", storage, lan), "172.16.0.1", []string{"eno*"}, "192.168.9.2"},
+		{"on another segment only", other("", storage), four, nil, "192.168.9.2"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := reachedAt(tc.other, links, tc.four).String(); got != tc.want {
+			if got := reachedAt(tc.other, links, netip.MustParseAddr(tc.addr), tc.interfaces).String(); got != tc.want {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
 		})
