@@ -3,6 +3,7 @@
 package loadbalancer
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -85,15 +86,22 @@ func sharedUnder(vip *v1alpha1.VirtualIP, key string) bool {
 	return key != "" && len(vip.Spec.Services) > 0 && vip.Spec.Services[0].SharingKey == key
 }
 
-// shownFirst puts first what the status of a Service shows: an address that clients know is the one to keep.
+// shownFirst sorts VirtualIPs as the status of a Service shows their addresses; what it does not show comes after that, by
+// address. So the address that clients know is the one to keep, and a status does not change its order by itself.
 func shownFirst(vips []*v1alpha1.VirtualIP, service *corev1.Service) []*v1alpha1.VirtualIP {
-	shown := func(vip *v1alpha1.VirtualIP) int {
-		if Shows(service, vip.Spec.Address) {
-			return 0
+	ingress := service.Status.LoadBalancer.Ingress
+	place := func(vip *v1alpha1.VirtualIP) int {
+		at := slices.IndexFunc(ingress, func(shown corev1.LoadBalancerIngress) bool { return shown.IP == vip.Spec.Address })
+		if at < 0 {
+			return len(ingress)
 		}
-		return 1
+		return at
 	}
-	slices.SortStableFunc(vips, func(a, b *v1alpha1.VirtualIP) int { return shown(a) - shown(b) })
+	slices.SortStableFunc(vips, func(a, b *v1alpha1.VirtualIP) int {
+		first, _ := address(a)
+		second, _ := address(b)
+		return cmp.Or(cmp.Compare(place(a), place(b)), first.Compare(second))
+	})
 	return vips
 }
 

@@ -161,7 +161,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	if !errors.Is(err, settings.ErrInvalid) {
 		return nil, err
 	}
-	return statusOf(standing), err
+	return statusOf(shownFirst(standing, service)), err
 }
 
 // Elsewhere tells whether an annotation gives a Service to another controller.
