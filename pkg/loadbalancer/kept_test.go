@@ -91,6 +91,9 @@ func TestAnAddressIsClaimedBackWhateverItsPoolSaysNow(t *testing.T) {
 			had.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "10.0.0.4"}}
 			w.gets(had, "10.0.0.4")
 			w.gets(balanced("ns", "c", 80), "10.0.1.1")
+			named := balanced("ns", "d", 80, settings.AddressesKey, "10.0.0.5")
+			named.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "10.0.0.5"}}
+			w.gets(named, "10.0.0.5")
 		})
 	}
 }

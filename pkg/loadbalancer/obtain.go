@@ -103,7 +103,7 @@ func (r *Reconciler) request(service *corev1.Service, want settings.Settings, fa
 	request := r.requester(service)
 	request.Family, request.Pools = family, want.PoolsOf(family)
 	if asked, ok := want.AddressOf(family); ok {
-		request.Address = asked
+		request.Address, request.Had = asked, Shows(service, asked.String())
 	}
 	if !want.Range.IsEmpty() && want.Range.Family() == family {
 		request.Within = want.Range
