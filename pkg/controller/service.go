@@ -120,7 +120,7 @@ func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) 
 }
 
 // reconcileVirtualIP deletes a VirtualIP that was kept long enough for a Service that gave it up, and whose status does not
-// show it any more.
+// show it any more. One that a user made a reservation meanwhile stays, and is kept for nobody.
 func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error {
 	vip, err := c.config.Objects.VirtualIPs().Lister().Get(name)
 	if apierrors.IsNotFound(err) {
@@ -129,7 +129,12 @@ func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error 
 	if err != nil {
 		return fmt.Errorf("reading VirtualIP %s: %w", name, err)
 	}
-	if vip.Spec.ReservedFor == nil || vip.Spec.ReservedFor.Until == nil {
+	switch {
+	case vip.Spec.ReservedFor == nil:
+		return nil
+	case vip.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain:
+		return c.config.Balancers.SetAside(ctx, vip)
+	case vip.Spec.ReservedFor.Until == nil:
 		return nil
 	}
 	if left := time.Until(vip.Spec.ReservedFor.Until.Time); left > 0 {

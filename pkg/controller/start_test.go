@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // TestWhatAManagerLeftIsEnded starts a Controller after what another one left: all of it happened while none ran, and no
@@ -38,6 +39,37 @@ func TestWhatAManagerLeftIsEnded(t *testing.T) {
 				if !apierrors.IsNotFound(err) {
 					t.Errorf("reading the VirtualIP: %v, want it gone", err)
 				}
+			})
+		})
+	}
+}
+
+// TestAKeptAddressThatAUserRetainsStays has a user make a reservation of an address that is kept for a Service which is gone.
+func TestAKeptAddressThatAUserRetainsStays(t *testing.T) {
+	for name, until := range map[string]time.Duration{"for a while": time.Minute, "for good": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "10.0.0.1")
+				reserved := &v1alpha1.ReservedFor{Namespace: "ns", Name: "gone"}
+				if until > 0 {
+					reserved.Until = new(metav1.NewTime(time.Now().Add(until)))
+				}
+				vip := &v1alpha1.VirtualIP{ObjectMeta: metav1.ObjectMeta{Name: "10.0.0.1"}, Spec: v1alpha1.VirtualIPSpec{
+					Address: "10.0.0.1", Pool: "p", ReclaimPolicy: v1alpha1.ReclaimDelete, ReservedFor: reserved,
+				}}
+				vips := w.objects.FairleadV1alpha1().VirtualIPs()
+				vip, err := vips.Create(t.Context(), vip, metav1.CreateOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				vip.Spec.ReclaimPolicy, vip.Spec.ID = v1alpha1.ReclaimRetain, "web"
+				if _, err := vips.Update(t.Context(), vip, metav1.UpdateOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(2 * time.Minute)
+				w.create("a", 80, settings.IDKey, "web")
+				w.wantHolders("10.0.0.1", "a")
 			})
 		})
 	}

@@ -229,6 +229,21 @@ func (r *Reconciler) releaseDelay(name string) time.Duration {
 	return 0
 }
 
+// SetAside makes of a VirtualIP that was kept for a Service what its user has declared it to be, by the reclaim policy
+// Retain: a reservation, free for whoever names it.
+func (r *Reconciler) SetAside(ctx context.Context, vip *v1alpha1.VirtualIP) error {
+	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
+		if now.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain {
+			now.Spec.ReservedFor = nil
+		}
+		return nil
+	})
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
 // EndReservation deletes a VirtualIP that was kept for a Service, unless somebody has claimed it meanwhile. The caller has
 // seen that the status of the Service does not show the address. A status that an announcer writes in between changes
 // nothing about that.
