@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/cloud-provider/service/helpers"
 	"k8s.io/utils/ptr"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -103,6 +104,16 @@ func shownFirst(vips []*v1alpha1.VirtualIP, service *corev1.Service) []*v1alpha1
 		return cmp.Or(cmp.Compare(place(a), place(b)), first.Compare(second))
 	})
 	return vips
+}
+
+// published returns, of what a Service has, what its status shows, in that order: while its settings are wrong, nothing new
+// is shown. An empty status of a Service with the finalizer, which came with its addresses, was emptied by somebody, and all
+// of them are to come back.
+func published(vips []*v1alpha1.VirtualIP, service *corev1.Service) []*v1alpha1.VirtualIP {
+	if len(service.Status.LoadBalancer.Ingress) == 0 && helpers.HasLBFinalizer(service) {
+		return shownFirst(vips, service)
+	}
+	return slices.DeleteFunc(shownFirst(vips, service), func(vip *v1alpha1.VirtualIP) bool { return !Shows(service, vip.Spec.Address) })
 }
 
 // Shows tells whether the status of a Service shows an address.
