@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -117,17 +116,16 @@ func (c clients) owned(ctx context.Context, node string) ([]string, error) {
 
 // toldTo returns the BGPPeers that a node announces addresses to, as its agent said last.
 func (c clients) toldTo(ctx context.Context, node string) ([]string, error) {
-	agent, err := c.fairlead.FairleadV1alpha1().Announcers().Get(ctx, node, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
+	agents, err := c.fairlead.FairleadV1alpha1().Announcers().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
-		return nil, fmt.Errorf("reading Announcer %s: %w", node, err)
+		return nil, fmt.Errorf("listing Announcers: %w", err)
 	}
 	var out []string
-	for _, session := range agent.Status.BGP {
-		if session.Prefixes > 0 {
-			out = append(out, session.Peer)
+	for _, agent := range agents.Items {
+		for _, session := range agent.Status.BGP {
+			if agent.Name == node && session.Prefixes > 0 {
+				out = append(out, session.Peer)
+			}
 		}
 	}
 	return out, nil
