@@ -56,7 +56,7 @@ func TestReleasedAddressWaitsForItsService(t *testing.T) {
 	s.service("b")
 	s.awaitAddresses("b", s.v4(11)) // not the lowest, which is kept
 	s.service("c")
-	s.awaitWarning("c", pool.Name, "full", "1 kept for Services deleted a moment ago")
+	s.awaitWarning("c", pool.Name, "full", "1 kept for deleted Services")
 	s.service("a")
 	s.awaitAddresses("a", s.v4(10))
 	if reserved := s.wantVIP(s.v4(10)).Spec.ReservedFor; reserved != nil {

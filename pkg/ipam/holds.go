@@ -14,6 +14,8 @@ import (
 type hold struct {
 	keys  []string
 	until time.Time
+	// charged is the account that counts the address; nil for none.
+	charged *account
 }
 
 // isFor reports whether the address is kept for the owner.

@@ -64,10 +64,11 @@ const (
 
 type poolNamespace struct{ pool, namespace string }
 
-// account is the number of addresses that a namespace holds of a pool.
+// account is the number of addresses of a pool that are charged to a
+// namespace: those it holds, and among them those that are kept for it.
 type account struct {
 	poolNamespace
-	count int
+	count, kept int
 }
 
 // holding is a Holder as the Index keeps it: half the size, for there may be a
@@ -92,8 +93,8 @@ type Index struct {
 	located []located        // the usable ranges of all pools, ascending
 	held    map[netip.Addr]holding
 	holds   holds
-	// accounts counts the held addresses by the pool they came from and the
-	// namespace. None of them is empty.
+	// accounts counts the held and the kept addresses by the pool they came
+	// from and the namespace. None of them is empty.
 	accounts map[poolNamespace]*account
 	// strayed is, by the pool they came from, the held addresses that are no
 	// longer that pool's to hand out.
@@ -143,15 +144,10 @@ func (x *Index) available(addr netip.Addr, key string) error {
 func (x *Index) Put(addr netip.Addr, holder Holder) {
 	x.change(addr, func() {
 		x.forget(addr)
-		at := poolNamespace{holder.Pool, holder.Namespace}
-		if x.accounts[at] == nil {
-			x.accounts[at] = &account{poolNamespace: at}
-		}
-		x.accounts[at].count++
-		x.held[addr] = holding{key: holder.Key, account: x.accounts[at]}
+		x.held[addr] = holding{key: holder.Key, account: x.charge(holder)}
 		x.noteStrayed(addr, holder.Pool)
 		if !x.holds.byAddr[addr].isQuarantine() {
-			x.holds.drop(addr)
+			x.endHold(addr)
 		}
 	})
 }
@@ -177,8 +173,53 @@ func (x *Index) Reserve(addr netip.Addr, until time.Time, keys ...string) bool {
 	if h, ok := x.holds.byAddr[addr]; ok && h.isQuarantine() {
 		return false
 	}
-	x.change(addr, func() { x.holds.set(addr, hold{keys: keys, until: until}) })
+	x.change(addr, func() { x.setHold(addr, hold{keys: keys, until: until}) })
 	return true
+}
+
+// Keep is a Release and a Reserve without an end for the one owner, and goes on
+// counting addr as one that the namespace has of the pool: or else who gives
+// addresses up, and may have them back, has more than the pool allows.
+func (x *Index) Keep(addr netip.Addr, owner Holder) bool {
+	x.Release(addr)
+	if !x.Reserve(addr, time.Time{}, owner.Key) {
+		return false
+	}
+	h := x.holds.byAddr[addr]
+	h.charged = x.charge(owner)
+	h.charged.kept++
+	x.holds.byAddr[addr] = h
+	return true
+}
+
+// charge counts one address more for the holder's namespace.
+func (x *Index) charge(holder Holder) *account {
+	at := poolNamespace{holder.Pool, holder.Namespace}
+	if x.accounts[at] == nil {
+		x.accounts[at] = &account{poolNamespace: at}
+	}
+	x.accounts[at].count++
+	return x.accounts[at]
+}
+
+func (x *Index) discharge(from *account) {
+	if from.count--; from.count == 0 {
+		delete(x.accounts, from.poolNamespace)
+	}
+}
+
+// setHold replaces the hold of addr.
+func (x *Index) setHold(addr netip.Addr, to hold) {
+	x.endHold(addr)
+	x.holds.set(addr, to)
+}
+
+func (x *Index) endHold(addr netip.Addr) {
+	if from := x.holds.byAddr[addr].charged; from != nil {
+		from.kept--
+		x.discharge(from)
+	}
+	x.holds.drop(addr)
 }
 
 // Keeps reports whether addr is reserved for an owner.
@@ -190,7 +231,7 @@ func (x *Index) Keeps(addr netip.Addr, key string, now time.Time) bool {
 // Unreserve ends a reservation of addr. A quarantine stays.
 func (x *Index) Unreserve(addr netip.Addr) {
 	if h, ok := x.holds.byAddr[addr]; ok && !h.isQuarantine() {
-		x.change(addr, func() { x.holds.drop(addr) })
+		x.change(addr, func() { x.endHold(addr) })
 	}
 }
 
@@ -203,9 +244,9 @@ func (x *Index) Forgo(key string, latest time.Time) {
 		case h.until.IsZero():
 		case len(h.keys) > 1:
 			others := slices.DeleteFunc(slices.Clone(h.keys), func(k string) bool { return k == key })
-			x.holds.set(addr, hold{keys: others, until: h.until})
+			x.setHold(addr, hold{keys: others, until: h.until})
 		case h.until.After(latest):
-			x.holds.set(addr, hold{keys: h.keys, until: latest})
+			x.setHold(addr, hold{keys: h.keys, until: latest})
 		}
 	}
 }
@@ -217,7 +258,7 @@ func (x *Index) Quarantine(addr netip.Addr, until time.Time) {
 	if h, ok := x.holds.byAddr[addr]; ok && h.isQuarantine() && h.until.After(until) {
 		return
 	}
-	x.change(addr, func() { x.holds.set(addr, hold{until: until}) })
+	x.change(addr, func() { x.setHold(addr, hold{until: until}) })
 }
 
 // Expire ends the reservations and quarantines that are over at now, and
@@ -228,7 +269,7 @@ func (x *Index) Expire(now time.Time) time.Time {
 		if !ok || now.Before(until) {
 			return until
 		}
-		x.change(addr, func() { x.holds.drop(addr) })
+		x.change(addr, func() { x.endHold(addr) })
 	}
 }
 
@@ -286,9 +327,7 @@ func (x *Index) forget(addr netip.Addr) {
 		return
 	}
 	delete(x.held, addr)
-	if old.account.count--; old.account.count == 0 {
-		delete(x.accounts, old.account.poolNamespace)
-	}
+	x.discharge(old.account)
 	if strays := x.strayed[old.account.pool]; strays != nil {
 		if delete(strays, addr); len(strays) == 0 {
 			delete(x.strayed, old.account.pool)

@@ -22,6 +22,7 @@ type model struct {
 	holders map[netip.Addr]ipam.Holder
 	kept    map[netip.Addr][]string // nobody is a quarantine
 	until   map[netip.Addr]time.Time
+	charged map[netip.Addr]ipam.Holder // of those kept without an end
 }
 
 func (m *model) poolOf(addr netip.Addr) string {
@@ -78,6 +79,7 @@ func (m *model) lowest(pool, key string, within ipam.Range) (found netip.Addr) {
 func (m *model) drop(addr netip.Addr) {
 	delete(m.kept, addr)
 	delete(m.until, addr)
+	delete(m.charged, addr)
 }
 
 func drawPools(t *rapid.T, all []netip.Addr) []ipam.PoolSpec {
@@ -120,7 +122,7 @@ func TestIndexAgainstModel(t *testing.T) {
 		m := &machine{
 			model: &model{
 				all: all, holders: map[netip.Addr]ipam.Holder{},
-				kept: map[netip.Addr][]string{}, until: map[netip.Addr]time.Time{},
+				kept: map[netip.Addr][]string{}, until: map[netip.Addr]time.Time{}, charged: map[netip.Addr]ipam.Holder{},
 			},
 			x:   ipam.NewIndex(),
 			now: time.Unix(1000, 0),
@@ -132,6 +134,8 @@ func TestIndexAgainstModel(t *testing.T) {
 			"take":       m.take,
 			"release":    m.release,
 			"reserve":    m.reserve,
+			"keep":       m.keep,
+			"unreserve":  m.unreserve,
 			"quarantine": m.quarantine,
 			"":           func(t *rapid.T) { m.compare(t, m.x) },
 		})
@@ -211,7 +215,29 @@ func (m *machine) reserve(t *rapid.T) {
 		if isHeld || ok && len(kept) == 0 {
 			t.Fatalf("reserved %s, which is held or quarantined", addr)
 		}
+		m.drop(addr)
 		m.kept[addr], m.until[addr] = keys, until
+	}
+}
+
+func (m *machine) keep(t *rapid.T) {
+	addr, key := m.drawAddress(t), drawKey(t)
+	h := ipam.Holder{Key: key, Namespace: key[:1], Pool: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "pool")}
+	delete(m.holders, addr)
+	if kept, ok := m.kept[addr]; m.x.Keep(addr, h) {
+		if ok && len(kept) == 0 {
+			t.Fatalf("kept %s, which is quarantined", addr)
+		}
+		m.drop(addr)
+		m.kept[addr], m.charged[addr] = []string{key}, h
+	}
+}
+
+func (m *machine) unreserve(t *rapid.T) {
+	addr := m.drawAddress(t)
+	m.x.Unreserve(addr)
+	if len(m.kept[addr]) > 0 {
+		m.drop(addr)
 	}
 }
 
@@ -219,6 +245,7 @@ func (m *machine) quarantine(t *rapid.T) {
 	addr, until := m.drawAddress(t), m.drawLater(t)
 	m.x.Quarantine(addr, until)
 	if keys, ok := m.kept[addr]; !ok || len(keys) > 0 || m.until[addr].Before(until) {
+		m.drop(addr)
 		m.kept[addr], m.until[addr] = nil, until
 	}
 }
@@ -256,6 +283,9 @@ func (m *model) compare(t *rapid.T, x *ipam.Index) {
 			u.Reserved++
 		}
 		want[at] = u
+		if charged, ok := m.charged[addr]; ok {
+			perNamespace[[2]string{charged.Pool, charged.Namespace}]++
+		}
 		if !isHeld {
 			continue
 		}

@@ -127,7 +127,7 @@ func (x *Index) Usage(poolName string, family Family) Usage {
 }
 
 // InNamespace returns how many addresses that came from the pool the namespace
-// holds.
+// holds, those that are kept for it included (see Keep).
 func (x *Index) InNamespace(poolName, namespace string) int {
 	if at := x.accounts[poolNamespace{poolName, namespace}]; at != nil {
 		return at.count

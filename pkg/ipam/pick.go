@@ -28,22 +28,23 @@ func (x *Index) Pick(req Request, now time.Time) (Choice, error) {
 		return x.pickAddress(req)
 	}
 	candidates, refusals := Select(x.specs, req)
-	candidates = slices.DeleteFunc(candidates, func(spec PoolSpec) bool {
-		over := x.overLimit(spec, req)
-		if over {
-			refusals = append(refusals, refusal(spec, ReasonLimit, req))
-		}
-		return over
-	})
 	within := req.Within
 	if within.IsEmpty() {
 		within = req.Family.Range()
 	}
 	for _, spec := range candidates {
-		if addr, ok := x.reservedFor(x.byName[spec.Name], req.Key, within); ok {
+		addr, ok := x.reservedFor(x.byName[spec.Name], req.Key, within)
+		if ok && (x.isCharged(addr, spec, req) || !x.overLimit(spec, req)) {
 			return Choice{Address: addr, Pool: spec.Name}, nil
 		}
 	}
+	candidates = slices.DeleteFunc(candidates, func(spec PoolSpec) bool {
+		over := x.overLimit(spec, req)
+		if over {
+			refusals = append(refusals, x.limited(spec, req))
+		}
+		return over
+	})
 	for _, spec := range candidates {
 		if addr, ok := x.byName[spec.Name].taken.lowestFree(within); ok {
 			return Choice{Address: addr, Pool: spec.Name}, nil
@@ -78,8 +79,8 @@ func (x *Index) pickAddress(req Request) (Choice, error) {
 		return Choice{Address: req.Address, Pool: spec.Name}, nil
 	case spec.refuse(req) != "":
 		refusals = append(refusals, refusal(spec, spec.refuse(req), req))
-	case x.overLimit(spec, req):
-		refusals = append(refusals, refusal(spec, ReasonLimit, req))
+	case x.overLimit(spec, req) && !x.isCharged(req.Address, spec, req):
+		refusals = append(refusals, x.limited(spec, req))
 	default:
 		return Choice{Address: req.Address, Pool: spec.Name}, nil
 	}
@@ -117,4 +118,20 @@ func (x *Index) holdingBack(req Request) []Refusal {
 // overLimit reports whether the namespace has all it may have of the pool.
 func (x *Index) overLimit(spec PoolSpec, req Request) bool {
 	return spec.MaxPerNamespace > 0 && x.InNamespace(spec.Name, req.Namespace) >= spec.MaxPerNamespace
+}
+
+// isCharged reports whether addr is kept, and so among the addresses that the
+// namespace has of the pool already.
+func (x *Index) isCharged(addr netip.Addr, spec PoolSpec, req Request) bool {
+	account := x.holds.byAddr[addr].charged
+	return account != nil && account.poolNamespace == poolNamespace{spec.Name, req.Namespace}
+}
+
+// limited returns the refusal of a namespace that has all it may have.
+func (x *Index) limited(spec PoolSpec, req Request) Refusal {
+	over := refusal(spec, ReasonLimit, req)
+	if account := x.accounts[poolNamespace{spec.Name, req.Namespace}]; account != nil {
+		over.Kept = account.kept
+	}
+	return over
 }

@@ -259,3 +259,35 @@ func TestOverlapGoesToTheOlderPool(t *testing.T) {
 		t.Errorf("after the older pool is deleted its part belongs to %q", got)
 	}
 }
+
+// TestOneMayHaveBackWhatCounts: what is kept for a Service is within the limit of its namespace, which it fills.
+func TestOneMayHaveBackWhatCounts(t *testing.T) {
+	now := time.Unix(1000, 0)
+	x := ipam.NewIndex()
+	x.SetPools([]ipam.PoolSpec{{Name: "p", Addresses: mustRanges(t, "10.0.0.1-10.0.0.9"), AutoAssign: true, MaxPerNamespace: 1}}, nil)
+	x.Keep(ip("10.0.0.4"), ipam.Holder{Key: "x/a", Namespace: "x", Pool: "p"})
+	for _, test := range []struct {
+		name string
+		req  ipam.Request
+		want string
+	}{
+		{"its own", ipam.Request{Key: "x/a", Namespace: "x", Family: ipam.IPv4}, "10.0.0.4"},
+		{"its own, by address", ipam.Request{Key: "x/a", Namespace: "x", Address: ip("10.0.0.4")}, "10.0.0.4"},
+		{"another one, by address", ipam.Request{Key: "x/a", Namespace: "x", Address: ip("10.0.0.5")}, ""},
+		{"another Service", ipam.Request{Key: "x/b", Namespace: "x", Family: ipam.IPv4}, ""},
+		{"another namespace", ipam.Request{Key: "y/a", Namespace: "y", Family: ipam.IPv4}, "10.0.0.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := x.Pick(test.req, now)
+			if test.want == "" {
+				if !errors.Is(err, ipam.ErrNamespaceLimit) {
+					t.Errorf("got %v and error %v, want the limit", got, err)
+				}
+				return
+			}
+			if err != nil || got.Address != ip(test.want) {
+				t.Errorf("got %v and error %v, want %s", got, err, test.want)
+			}
+		})
+	}
+}

@@ -45,6 +45,7 @@ type Refusal struct {
 	Family    Family
 	Range     Range // the range or address asked for; empty if none was
 	Limit     int
+	Kept      int // of the limit, kept for Services that were deleted
 	Usage     Usage
 }
 
@@ -70,7 +71,11 @@ func (r Refusal) text() string {
 	case ReasonAddress:
 		return fmt.Sprintf("%s is not an address it hands out", r.Range)
 	case ReasonLimit:
-		return fmt.Sprintf("limit of %d addresses for namespace %s reached", r.Limit, r.Namespace)
+		text := fmt.Sprintf("limit of %d addresses for namespace %s reached", r.Limit, r.Namespace)
+		if r.Kept > 0 {
+			text += fmt.Sprintf(", %d kept for deleted Services", r.Kept)
+		}
+		return text
 	default: // ReasonFull
 		return r.fullText()
 	}
@@ -82,7 +87,7 @@ func (r Refusal) fullText() string {
 	}
 	text := fmt.Sprintf("full, %d of %s %s addresses assigned", r.Usage.Assigned, r.Usage.Capacity, r.Family)
 	if r.Usage.Reserved > 0 {
-		text += fmt.Sprintf(", %d kept for Services deleted a moment ago", r.Usage.Reserved)
+		text += fmt.Sprintf(", %d kept for deleted Services", r.Usage.Reserved)
 	}
 	if r.Usage.Quarantined > 0 {
 		text += fmt.Sprintf(", %d used by other stations on the network", r.Usage.Quarantined)

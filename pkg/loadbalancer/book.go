@@ -65,9 +65,8 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	b.settle(addr)
 	b.link(vip)
 	if reserved := vip.Spec.ReservedFor; reserved != nil {
-		b.index.Release(addr)
 		// Without an end: the address is nobody else's until the object is gone, however late that is.
-		b.index.Reserve(addr, time.Time{}, Key(reserved.Namespace, reserved.Name))
+		b.index.Keep(addr, ipam.Holder{Key: Key(reserved.Namespace, reserved.Name), Namespace: reserved.Namespace, Pool: vip.Spec.Pool})
 		return room
 	}
 	b.index.Put(addr, holder(vip))

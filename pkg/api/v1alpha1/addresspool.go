@@ -90,7 +90,8 @@ type AddressPoolSpec struct {
 	// +optional
 	ServiceSelector *metav1.LabelSelector `json:"serviceSelector,omitempty"`
 
-	// maxPerNamespace is the greatest number of addresses of this pool that one namespace may hold; 0 means no limit.
+	// maxPerNamespace is the greatest number of addresses of this pool that one namespace may hold; 0 means no limit. What
+	// is kept for deleted Services of the namespace counts.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0

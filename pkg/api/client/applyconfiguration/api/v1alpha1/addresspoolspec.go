@@ -33,7 +33,8 @@ type AddressPoolSpecApplyConfiguration struct {
 	NamespaceSelector *v1.LabelSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
 	// serviceSelector limits the pool to Services with matching labels.
 	ServiceSelector *v1.LabelSelectorApplyConfiguration `json:"serviceSelector,omitempty"`
-	// maxPerNamespace is the greatest number of addresses of this pool that one namespace may hold; 0 means no limit.
+	// maxPerNamespace is the greatest number of addresses of this pool that one namespace may hold; 0 means no limit. What
+	// is kept for deleted Services of the namespace counts.
 	MaxPerNamespace *int32 `json:"maxPerNamespace,omitempty"`
 	// releaseDelay keeps a released address for the same namespace and name this long. Between 0s and 24h. Default 60s.
 	ReleaseDelay *metav1.Duration `json:"releaseDelay,omitempty"`
