@@ -34,7 +34,11 @@ type claim struct {
 
 // step lets the machine take in an event, and does what it wants done.
 func (a *agent) step(ctx context.Context, event ownership.Event) {
-	actions := a.machine.Step(event, a.now())
+	a.perform(ctx, a.machine.Step(event, a.now()))
+}
+
+// perform does what the machine wants done.
+func (a *agent) perform(ctx context.Context, actions []ownership.Action) {
 	a.keepConnections(ctx, actions)
 	for _, action := range actions {
 		switch act := action.(type) {
@@ -63,7 +67,7 @@ func (a *agent) announce(ctx context.Context, act ownership.Announce) {
 		return // configured no more: the machine is about to hear of it
 	}
 	a.metrics.takeovers.WithLabelValues(string(act.Cause)).Inc()
-	ad.claim.held, ad.claim.term, ad.claim.why = true, act.Term, ""
+	ad.claim.held, ad.claim.term, ad.claim.why, ad.claim.before = true, act.Term, "", formerOwner(act, ad)
 	a.watch(ad)
 	if ad.decision.probe && mustProbe(ad.vip, act.Cause) {
 		a.probe(ctx, ad)

@@ -56,10 +56,11 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 			forget = append(forget, act.Address)
 			continue
 		}
-		if ad.claim.before == "" || ad.claim.before == a.self {
+		before := formerOwner(act, ad)
+		if before == "" || before == a.self {
 			continue // this node had it last: what it handed on then, it hands on still
 		}
-		if via := reachedAt(a.objects.announcer(ad.claim.before), a.speaker.Links(), act.Address, ad.decision.interfaces); via.IsValid() {
+		if via := reachedAt(a.objects.announcer(before), a.speaker.Links(), act.Address, ad.decision.interfaces); via.IsValid() {
 			former[act.Address] = via
 		} else {
 			forget = append(forget, act.Address)
@@ -74,6 +75,14 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 	if len(former) > 0 {
 		a.relayWatch.hurry()
 	}
+}
+
+// formerOwner returns the node that an address is taken over from, as far as known.
+func formerOwner(act ownership.Announce, ad *address) string {
+	if act.From != "" {
+		return act.From
+	}
+	return ad.claim.before
 }
 
 // reachedAt returns the address, of the family of addr, that another node has on a segment of this one; not valid if there

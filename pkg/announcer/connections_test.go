@@ -22,9 +22,16 @@ import (
 type fakeRelay struct {
 	mu     sync.Mutex
 	former map[netip.Addr]netip.Addr
+	// keeping is called before anything is kept; nil if that is of no interest.
+	keeping func()
 }
 
+func newFakeRelay() *fakeRelay { return &fakeRelay{former: map[netip.Addr]netip.Addr{}} }
+
 func (f *fakeRelay) Keep(former map[netip.Addr]netip.Addr) error {
+	if f.keeping != nil && len(former) > 0 {
+		f.keeping()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	maps.Copy(f.former, former)

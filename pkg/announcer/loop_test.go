@@ -29,6 +29,8 @@ type loopTest struct {
 	store  *vipStore
 	wire   *fakeSegment
 	events *record.FakeRecorder
+	kept   *fakeRelay
+	others map[string]*v1alpha1.Announcer
 	// call has the loop run f.
 	call func(f func(ctx context.Context))
 }
@@ -79,7 +81,10 @@ func withLoop(t *testing.T, vip *v1alpha1.VirtualIP, f func(l *loopTest), before
 }
 
 func newLoopTest() *loopTest {
-	l := &loopTest{store: newVIPStore(nil), wire: newFakeSegment(), events: record.NewFakeRecorder(100)}
+	l := &loopTest{
+		store: newVIPStore(nil), wire: newFakeSegment(), events: record.NewFakeRecorder(100), kept: newFakeRelay(),
+		others: map[string]*v1alpha1.Announcer{},
+	}
 	m, box, nothing := newAgentMetrics(), newInbox(), func() {}
 	l.agent = &agent{
 		self: "n1", hosts: newHostWatch(nothing), group: l.wire, speaker: l.wire, objects: l, now: time.Now, metrics: m,
@@ -87,6 +92,7 @@ func newLoopTest() *loopTest {
 		status:  newVIPWriter("n1", l, l.store, m), sender: newSender(nil, m), events: newEventWriter(l.events, m),
 		gates: newGateKeeper("", nil, nothing), access: newAccessKeeper(nil, nothing), routing: newRouteBoard(nothing, nothing),
 		probes: newProbeKeeper(func([]netip.Addr) {}, m.probed), flusher: newFlusher(l.wire.flush), linksChanged: nothing,
+		relay: l.kept, relayWatch: newRelayWatch(l.kept, 7946, func(int) {}),
 		inbox: box, calls: make(chan func()),
 		vips: map[string]*address{}, byAddr: map[netip.Addr]*address{}, gateChanged: map[netip.Addr]*address{},
 		failing: map[netip.Addr]*address{},
@@ -141,9 +147,9 @@ func (l *loopTest) virtualIP(name string) *v1alpha1.VirtualIP {
 func (l *loopTest) announcers() []*v1alpha1.Announcer {
 	return []*v1alpha1.Announcer{{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}}
 }
-func (l *loopTest) announcer(string) *v1alpha1.Announcer { return nil }
-func (l *loopTest) node() nodeFacts                      { return nodeFacts{labels: labels.Set{}} }
-func (l *loopTest) synced() bool                         { return true }
+func (l *loopTest) announcer(name string) *v1alpha1.Announcer { return l.others[name] }
+func (l *loopTest) node() nodeFacts                           { return nodeFacts{labels: labels.Set{}} }
+func (l *loopTest) synced() bool                              { return true }
 
 // fakeSegment is the network as the loop uses it.
 type fakeSegment struct {

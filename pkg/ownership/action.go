@@ -44,6 +44,9 @@ type Announce struct {
 	Address netip.Addr
 	Term    uint64
 	Cause   Cause
+	// From is the owner that asked; only with CauseHandover. [OwnerChanged] may
+	// never have named it: its first word to arrive may be the question.
+	From string
 }
 
 // Offered is an action: the node that this one asks to take the address over may
@@ -58,18 +61,16 @@ type Offered struct {
 	For     time.Duration
 }
 
-// Withdraw is an action: stop announcing the address.
+// Withdraw is an action: stop announcing the address. Neighbours may still send
+// here for a while; what they send is to be forwarded.
 type Withdraw struct {
 	Address netip.Addr
 	Term    uint64
 	Cause   Cause
-	// KeepForwarding: neighbours may still send here for a while; go on
-	// forwarding what they send. True in a handover and on leaving.
-	KeepForwarding bool
 }
 
 // OwnerChanged is an action: this node now believes Owner to hold the address.
-// It is for status and metrics; nothing depends on it.
+// A later takeover is from the last one named.
 type OwnerChanged struct {
 	Address netip.Addr
 	// Owner is empty when no live node holds the address.

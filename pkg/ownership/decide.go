@@ -62,7 +62,7 @@ func (m *Machine) contend(r *record) {
 	turn, able := m.turn(r)
 	if claim, p := m.liveClaim(r); p != nil {
 		if able && claim.Phase == PhaseYielding && claim.Successor == m.opt.Self && m.accepts(r, p.name) {
-			m.announce(r, CauseHandover)
+			m.announce(r, CauseHandover, p.name)
 		}
 		m.rest(r)
 		return
@@ -87,7 +87,7 @@ func (m *Machine) contend(r *record) {
 		m.timers.set(r, due)
 		return
 	}
-	m.announce(r, CauseTakeover)
+	m.announce(r, CauseTakeover, "")
 }
 
 // accepts reports whether this node takes over from the owner that asked it. The
@@ -105,28 +105,25 @@ func (m *Machine) rest(r *record) {
 	delete(m.waiting, r.address)
 }
 
-// announce claims the address. A claim that its holder has not announced it
-// under makes the next no less the first.
-func (m *Machine) announce(r *record, cause Cause) {
+// announce claims the address, in a handover from the node that asked. A claim
+// that its holder has not announced it under makes the next no less the first.
+func (m *Machine) announce(r *record, cause Cause, from string) {
 	m.rest(r)
 	if !r.announced {
-		cause = CauseInitial
+		cause, from = CauseInitial, ""
 	}
 	r.maxTerm = max(r.maxTerm, r.recorded) + 1
 	order := min(slices.Index(r.candidates, m.opt.Self), math.MaxUint8)
 	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Silent: !r.announced, Order: uint8(order)})
 	m.held++
-	m.actions = append(m.actions, Announce{Address: r.address, Term: r.maxTerm, Cause: cause})
+	m.actions = append(m.actions, Announce{Address: r.address, Term: r.maxTerm, Cause: cause, From: from})
 }
 
 func (m *Machine) withdraw(r *record, cause Cause) {
 	m.held--
 	m.timers.stop(r)
 	r.attempt, r.askUntil = 0, time.Time{}
-	m.actions = append(m.actions, Withdraw{
-		Address: r.address, Term: r.own.Term, Cause: cause,
-		KeepForwarding: cause == CauseHandover || cause == CauseLeave,
-	})
+	m.actions = append(m.actions, Withdraw{Address: r.address, Term: r.own.Term, Cause: cause})
 	m.state(r, Entry{Address: r.address, Term: r.own.Term, Gate: r.own.Gate, Silent: r.own.Silent})
 }
 

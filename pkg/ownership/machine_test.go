@@ -183,13 +183,31 @@ func TestHandoverPassesOverTheMute(t *testing.T) {
 	c.want("n3 is asked", addrA, "n3")
 }
 
+// TestSuccessorKnowsWhoAsked: also where that is the first it hears of the owner, whose own claim was lost.
+func TestSuccessorKnowsWhoAsked(t *testing.T) {
+	c := three(t)
+	c.cut["n3"] = true
+	c.step("n1", Drain{true})
+	c.want("n3 hears nothing of it", addrA, "n2")
+	c.cut["n3"] = false
+	c.step("n2", Drain{true})
+	c.want("n3 is asked", addrA, "n3")
+	want := []Action{
+		Announce{Address: addrA, Term: 3, Cause: CauseHandover, From: "n2"},
+		Announce{Address: addrB, Term: 2, Cause: CauseHandover, From: "n2"},
+	}
+	if diff := cmp.Diff(want, c.actions["n3"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("actions of n3 (-want +got):\n%s", diff)
+	}
+}
+
 // TestOwnerIsSilentWhileItAsks: it is told to be before the successor is asked, and no more once all were in vain.
 func TestOwnerIsSilentWhileItAsks(t *testing.T) {
 	offered := Offered{Address: addrA, For: time.Second}
 	equal := cmpopts.EquateComparable(netip.Addr{})
 	c := three(t)
 	c.step("n1", Drain{true})
-	want := []Action{offered, Withdraw{Address: addrA, Term: 1, Cause: CauseHandover, KeepForwarding: true}}
+	want := []Action{offered, Withdraw{Address: addrA, Term: 1, Cause: CauseHandover}}
 	if diff := cmp.Diff(want, c.actions["n1"], equal); diff != "" {
 		t.Errorf("actions of a handover (-want +got):\n%s", diff)
 	}
