@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -202,4 +203,33 @@ func TestVirtualIPDeletedByHandStaysItsServices(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAnAddressThatIsShownIsNobodyElses takes away the VirtualIP of a Service that cannot claim its address back, and lets
+// any time pass. Once the Service is gone, who waits has it.
+func TestAnAddressThatIsShownIsNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "10.0.0.1")
+		w.create("a", 80)
+		time.Sleep(settle)
+		w.edit("a", func(service *corev1.Service) {
+			service.Annotations = map[string]string{settings.AddressesPerFamilyKey: "many"}
+		})
+		w.create("waiting", 80)
+		w.deleteByHand("10.0.0.1")
+		time.Sleep(time.Hour)
+		w.wantHolders("10.0.0.1")
+		w.edit("a", func(service *corev1.Service) { service.Annotations = nil })
+		w.wantHolders("10.0.0.1", "a")
+
+		w.edit("a", func(service *corev1.Service) {
+			service.Annotations = map[string]string{settings.AddressesPerFamilyKey: "many"}
+		})
+		w.deleteByHand("10.0.0.1")
+		if err := w.kube.CoreV1().Services("ns").Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(11 * time.Minute) // its address is kept no longer than 10
+		w.wantHolders("10.0.0.1", "waiting")
+	})
 }

@@ -99,6 +99,10 @@ type Index struct {
 	// strayed is, by the pool they came from, the held addresses that are no
 	// longer that pool's to hand out.
 	strayed map[string]map[netip.Addr]struct{}
+	// needs tells whether an owner still needs a reservation that is over, which
+	// then goes on for the time of renewal; nil for never.
+	needs   func(addr netip.Addr, key string) bool
+	renewal time.Duration
 }
 
 // NewIndex returns an Index without pools and addresses.
@@ -261,6 +265,13 @@ func (x *Index) Quarantine(addr netip.Addr, until time.Time) {
 	x.change(addr, func() { x.setHold(addr, hold{until: until}) })
 }
 
+// RenewWhile has a reservation that is over go on for a time, as often as it
+// takes, for those of its owners who still need it. The function is called by
+// any method of the Index, and must call none.
+func (x *Index) RenewWhile(needs func(addr netip.Addr, key string) bool, renewal time.Duration) {
+	x.needs, x.renewal = needs, renewal
+}
+
 // Expire ends the reservations and quarantines that are over at now, and
 // returns when the next one ends: the zero time if there is none.
 func (x *Index) Expire(now time.Time) time.Time {
@@ -269,8 +280,20 @@ func (x *Index) Expire(now time.Time) time.Time {
 		if !ok || now.Before(until) {
 			return until
 		}
+		if owners := x.needy(addr); len(owners) > 0 {
+			x.setHold(addr, hold{keys: owners, until: now.Add(x.renewal)})
+			continue
+		}
 		x.change(addr, func() { x.endHold(addr) })
 	}
+}
+
+// needy returns the owners of a reservation who still need it.
+func (x *Index) needy(addr netip.Addr) []string {
+	if x.needs == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(x.holds.byAddr[addr].keys), func(key string) bool { return !x.needs(addr, key) })
 }
 
 // Holder returns who holds addr.

@@ -5,6 +5,7 @@ package ipam_test
 import (
 	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -289,5 +290,27 @@ func TestOneMayHaveBackWhatCounts(t *testing.T) {
 				t.Errorf("got %v and error %v, want %s", got, err, test.want)
 			}
 		})
+	}
+}
+
+// TestAReservationGoesOnForThoseWhoNeedIt: for as long as they do, and for nobody else.
+func TestAReservationGoesOnForThoseWhoNeedIt(t *testing.T) {
+	now := time.Unix(1000, 0)
+	x := ipam.NewIndex()
+	needy := map[string]bool{"x/a": true}
+	x.RenewWhile(func(_ netip.Addr, key string) bool { return needy[key] }, time.Minute)
+	x.Reserve(ip("10.0.0.1"), now.Add(time.Second), "x/a", "x/b")
+	for range 3 {
+		now = now.Add(time.Hour)
+		if next := x.Expire(now); !next.Equal(now.Add(time.Minute)) {
+			t.Errorf("at %s it ends at %s, want a minute later", now, next)
+		}
+		if !x.Keeps(ip("10.0.0.1"), "x/a", now) || x.Keeps(ip("10.0.0.1"), "x/b", now) {
+			t.Error("it is not kept for x/a alone")
+		}
+	}
+	clear(needy)
+	if next := x.Expire(now.Add(time.Minute)); !next.IsZero() || x.Keeps(ip("10.0.0.1"), "x/a", now) {
+		t.Errorf("nobody needs it, and it ends at %s", next)
 	}
 }

@@ -261,6 +261,14 @@ func (b *book) reserve(addr netip.Addr, until time.Time, keys ...string) {
 	b.index.Reserve(addr, until, keys...)
 }
 
+// renewWhile keeps an address for a Service beyond the time that reserve was told, as long as a function says that it needs
+// it. The function must not call the book.
+func (b *book) renewWhile(needs func(addr netip.Addr, key string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.index.RenewWhile(needs, renewFor)
+}
+
 // keeps tells whether an address of a pool, or that of a VirtualIP, is kept for a Service.
 func (b *book) keeps(addr netip.Addr, key string) bool {
 	b.mu.Lock()

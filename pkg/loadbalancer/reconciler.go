@@ -33,8 +33,11 @@ import (
 const surplusFor = 10 * time.Second
 
 // restoreFor is how long an address in the status of Services whose VirtualIP is missing is kept for them, from a start or
-// from the deletion by hand on.
-const restoreFor = 10 * time.Minute
+// from the deletion by hand on; renewFor is how much longer, as often as it takes, while they show it.
+const (
+	restoreFor = 10 * time.Minute
+	renewFor   = time.Minute
+)
 
 // lockStripes is over how many locks the Services are spread: so many that two Services which are synced at the same time
 // hardly ever wait for each other, however few processors there are.
@@ -87,6 +90,7 @@ func New(config Config) *Reconciler {
 		metrics: newAllocationMetrics(), teller: newTeller(config.Events), grounds: newGrounds(),
 		waiting: map[string]bool{},
 	}
+	r.book.renewWhile(r.isShown)
 	r.watchAll()
 	return r
 }
@@ -119,6 +123,19 @@ func (r *Reconciler) restoreClaims() {
 		r.book.reserve(addr, until, keys...)
 	}
 	r.signalRoom()
+}
+
+// isShown tells whether the status of a Service, as far as is known, shows an address.
+func (r *Reconciler) isShown(addr netip.Addr, key string) bool {
+	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+	if err != nil {
+		return false
+	}
+	service, err := r.config.Services.Lister().Services(namespace).Get(name)
+	return err == nil && slices.ContainsFunc(service.Status.LoadBalancer.Ingress, func(ingress corev1.LoadBalancerIngress) bool {
+		shown, err := netip.ParseAddr(ingress.IP)
+		return err == nil && shown == addr
+	})
 }
 
 // Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
