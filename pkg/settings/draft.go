@@ -86,6 +86,7 @@ func (d *draft) finish() Settings {
 	d.finishHealth()
 	d.finishAccess()
 	d.conflicts()
+	d.strangers()
 	d.advise()
 	slices.SortFunc(d.unknown, func(a, b unknownKey) int { return cmp.Compare(a.key, b.key) })
 	for _, unknown := range d.unknown {
@@ -193,6 +194,26 @@ func (d *draft) conflicts() {
 		if !d.Range.IsEmpty() && d.Range.Family() == ipam.FamilyOf(address) && !d.Range.Contains(address) {
 			d.errs = append(d.errs, fmt.Errorf("annotation %s: %s lies outside %s %s", d.KeyOf("addresses"), address, d.KeyOf("address-range"), d.Range))
 		}
+	}
+}
+
+// strangers warns of addresses that are asked for and of a family that the Service does not have.
+func (d *draft) strangers() {
+	families := d.Families
+	if len(families) == 0 {
+		families = SpecFamilies(d.service)
+	}
+	tell := func(setting string, family ipam.Family, value any) {
+		if !slices.Contains(families, family) {
+			d.warn(ReasonIgnored, "%s: %s has no effect: the Service is of %v only, expected %s in spec.ipFamilies",
+				d.KeyOf(setting), value, families[0], family)
+		}
+	}
+	for _, address := range d.Addresses {
+		tell("addresses", ipam.FamilyOf(address), address)
+	}
+	if !d.Range.IsEmpty() {
+		tell("address-range", d.Range.Family(), d.Range)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/settings"
 )
@@ -204,6 +205,34 @@ func TestWithoutEffect(t *testing.T) {
 	for _, said := range []map[string]string{said("+connection-drain-timeout=60", "+connection-drain=off"), said("+acl-id=office", "+acl-status=off"), said("+zone-maps=a:office,b:office")} {
 		if _, warnings, err := settings.NewParser(config()).Parse(web(said)); err != nil || len(warnings) > 0 {
 			t.Errorf("%v: %v, %v", said, warnings, err)
+		}
+	}
+}
+
+// TestAnAddressOfAnotherFamily: what is asked for in vain is told, by its key.
+func TestAnAddressOfAnotherFamily(t *testing.T) {
+	v4, v6 := corev1.IPv4Protocol, corev1.IPv6Protocol
+	for _, test := range []struct {
+		said     map[string]string
+		families []corev1.IPFamily
+		want     string // nothing for no warning
+	}{
+		{said("addresses=fd00::5"), []corev1.IPFamily{v4}, settings.AddressesKey + ": fd00::5 has no effect: the Service is of IPv4 only"},
+		{said("addresses=10.0.0.5"), []corev1.IPFamily{v6}, "10.0.0.5 has no effect: the Service is of IPv6 only, expected IPv4 in spec.ipFamilies"},
+		{map[string]string{specIP: "fd00::5"}, []corev1.IPFamily{v4}, specIP + ": fd00::5 has no effect"},
+		{said("address-range=fd00::/64"), []corev1.IPFamily{v4}, settings.Prefix + "address-range: fd00::/64 has no effect"},
+		{said("addresses=fd00::5", "+ip-version=ipv4"), []corev1.IPFamily{v4, v6}, "fd00::5 has no effect"},
+		{said("addresses=10.0.0.5,fd00::5", "address-range=fd00::/64"), []corev1.IPFamily{v4, v6}, ""},
+		{said("addresses=10.0.0.5"), []corev1.IPFamily{v4}, ""},
+		{said("addresses=10.0.0.5"), nil, ""},
+	} {
+		service := web(test.said)
+		service.Spec.IPFamilies, service.Spec.LoadBalancerIP = test.families, test.said[specIP]
+		delete(test.said, specIP)
+		_, warnings, err := settings.NewParser(config()).Parse(service)
+		told := len(warnings) == 1 && warnings[0].Reason == settings.ReasonIgnored && strings.Contains(warnings[0].Text, test.want)
+		if err != nil || told != (test.want != "") || test.want == "" && len(warnings) > 0 {
+			t.Errorf("%v of %v: %v, %v, want %q", test.said, test.families, warnings, err, test.want)
 		}
 	}
 }
