@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -107,10 +108,8 @@ func (r *Reconciler) forget(vip *v1alpha1.VirtualIP) {
 // watchAll registers the Reconciler's handlers with the informers.
 func (r *Reconciler) watchAll() {
 	r.watch(r.config.Objects.VirtualIPs().Informer(), bookkeeper{r})
+	r.watch(r.config.Objects.AddressPools().Informer(), r.poolHandlers())
 	changed := func(any) { r.refreshPools() }
-	r.watch(r.config.Objects.AddressPools().Informer(), cache.ResourceEventHandlerFuncs{
-		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, now any) { changed(now) },
-	})
 	r.watch(r.config.Nodes.Informer(), cache.ResourceEventHandlerFuncs{
 		AddFunc: changed, DeleteFunc: changed,
 		UpdateFunc: func(before, now any) {
@@ -129,6 +128,19 @@ func (r *Reconciler) watchAll() {
 	})
 	r.synced = append(r.synced, r.config.Objects.Announcers().Informer().HasSynced, r.config.Services.Informer().HasSynced,
 		r.config.Objects.BGPPeers().Informer().HasSynced, r.config.EndpointSlices.Informer().HasSynced)
+}
+
+func (r *Reconciler) poolHandlers() cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { r.refreshPools() }, DeleteFunc: func(any) { r.refreshPools() },
+		UpdateFunc: func(before, now any) {
+			// The counts in its status change all the time, and make no room.
+			was, is := before.(*v1alpha1.AddressPool), now.(*v1alpha1.AddressPool)
+			if was.UID != is.UID || !apiequality.Semantic.DeepEqual(was.Spec, is.Spec) {
+				r.refreshPools()
+			}
+		},
+	}
 }
 
 // watch registers a handler. Registration fails only on an informer that has stopped, when nothing matters any more.
