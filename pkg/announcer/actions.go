@@ -50,6 +50,8 @@ func (a *agent) perform(ctx context.Context, actions []ownership.Action) {
 			a.announce(ctx, act)
 		case ownership.Offered:
 			a.speaker.Postpone(act.Address, act.For)
+		case ownership.Reannounce:
+			a.speaker.Reannounce(act.Address)
 		case ownership.Withdraw:
 			a.withdraw(ctx, act)
 		case ownership.OwnerChanged:

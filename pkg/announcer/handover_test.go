@@ -40,6 +40,15 @@ func TestNodeThatHandsOverAnnouncesUnaskedNoMore(t *testing.T) {
 				if got := l.wire.postponed; !slices.Equal(got, c.want) {
 					t.Errorf("announcements put off: %v, want %v", got, c.want)
 				}
+				if c.heir && l.wire.lastsFor <= time.Second {
+					t.Errorf("put off by %v, want more than an heir is waited for", l.wire.lastsFor)
+				}
+				l.call(func(ctx context.Context) {
+					l.step(ctx, ownership.MembersChanged{Voters: []string{"n1", "n2"}})
+				})
+				if got := l.wire.repeated; !slices.Equal(got, c.want) {
+					t.Errorf("announced again when the heir was gone: %v, want %v", got, c.want)
+				}
 			})
 		})
 	}

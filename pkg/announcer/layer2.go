@@ -18,6 +18,7 @@ type speaker interface {
 	Links() []l2.Link
 	Add(announcements ...l2.Announcement) error
 	Postpone(addr netip.Addr, by time.Duration)
+	Reannounce(addr netip.Addr)
 	Remove(addrs ...netip.Addr)
 	Probe(ctx context.Context, addr netip.Addr, interfaces []string) (*l2.Conflict, error)
 	SetPeers(peers map[l2.MAC]string)

@@ -156,6 +156,8 @@ type fakeSegment struct {
 	mu        sync.Mutex
 	answered  map[netip.Addr]bool
 	postponed []netip.Addr
+	lastsFor  time.Duration // the last of these
+	repeated  []netip.Addr
 	probes    int                 // begun
 	found     *l2.Conflict        // by a probe, at its end
 	failure   error               // of a probe
@@ -213,8 +215,12 @@ func (s *fakeSegment) Add(all ...l2.Announcement) error {
 	return nil
 }
 
-func (s *fakeSegment) Postpone(addr netip.Addr, _ time.Duration) {
-	s.do(func() { s.postponed = append(s.postponed, addr) })
+func (s *fakeSegment) Postpone(addr netip.Addr, by time.Duration) {
+	s.do(func() { s.postponed, s.lastsFor = append(s.postponed, addr), by })
+}
+
+func (s *fakeSegment) Reannounce(addr netip.Addr) {
+	s.do(func() { s.repeated = append(s.repeated, addr) })
 }
 
 func (s *fakeSegment) Remove(addrs ...netip.Addr) {

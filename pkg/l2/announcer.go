@@ -41,7 +41,8 @@ func newAnnouncer(s Schedule, perSecond int) *announcer {
 	}
 }
 
-// add starts the schedule of new entries.
+// add starts the schedule of new entries, where they are to be silent at the
+// end of that.
 func (a *announcer) add(entries []*entry) {
 	if len(entries) == 0 {
 		return
@@ -49,18 +50,44 @@ func (a *announcer) add(entries []*entry) {
 	now := time.Now()
 	a.mu.Lock()
 	for _, e := range entries {
-		e.start, e.step, e.silent = now, 0, time.Time{}
-		a.unannounced++
-		if !a.schedule(e, now) {
-			a.unannounced--
-		}
+		a.begin(e, now)
 	}
 	a.mu.Unlock()
 	a.wake.Poke()
 }
 
+// restart starts the schedule anew, as after a takeover.
+func (a *announcer) restart(entries []*entry) {
+	now := time.Now()
+	a.mu.Lock()
+	for _, e := range entries {
+		if e.place > 0 {
+			heap.Remove(&a.queue, e.place-1)
+			if e.step == 0 {
+				a.unannounced--
+			}
+		}
+		e.silent = time.Time{}
+		a.begin(e, now)
+	}
+	a.mu.Unlock()
+	a.wake.Poke()
+}
+
+// begin queues the first step of the entry's schedule.
+func (a *announcer) begin(e *entry, now time.Time) {
+	e.start, e.step = now, 0
+	if e.silent.After(now) {
+		e.start = e.silent
+	}
+	if a.schedule(e, now) {
+		a.unannounced++
+	}
+}
+
 // postpone has nothing sent for the entries until then. What was due comes
-// after, as far apart as the schedule has it.
+// after, as far apart as the schedule has it. The first announcement is not
+// put off: neighbours have heard nothing yet.
 func (a *announcer) postpone(entries []*entry, until time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -145,7 +172,7 @@ func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
 			}
 			continue
 		}
-		if late := e.silent.Sub(e.due); late > 0 {
+		if late := e.silent.Sub(e.due); late > 0 && e.step > 0 {
 			e.start, e.due = e.start.Add(late), e.silent
 			heap.Fix(&a.queue, 0)
 			continue
@@ -191,10 +218,17 @@ type dueQueue []*entry
 
 func (q dueQueue) Len() int           { return len(q) }
 func (q dueQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q dueQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q dueQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i+1, j+1
+}
 
 // Push adds an entry; for container/heap only.
-func (q *dueQueue) Push(x any) { *q = append(*q, x.(*entry)) }
+func (q *dueQueue) Push(x any) {
+	e := x.(*entry)
+	*q = append(*q, e)
+	e.place = len(*q)
+}
 
 // Pop removes the last entry; for container/heap only.
 func (q *dueQueue) Pop() any {
@@ -202,5 +236,6 @@ func (q *dueQueue) Pop() any {
 	e := old[len(old)-1]
 	old[len(old)-1] = nil
 	*q = old[:len(old)-1]
+	e.place = 0
 	return e
 }

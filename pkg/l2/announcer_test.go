@@ -7,28 +7,86 @@ import (
 	"time"
 )
 
-func TestPostponedStepsKeepTheirDistance(t *testing.T) {
+// bursts is one entry with its announcer, and takes what is due at times since the entry was added.
+type bursts struct {
+	*testing.T
+	*announcer
+	*entry
+	began time.Time
+}
+
+func newBursts(t *testing.T, silent time.Duration) *bursts {
+	t.Helper()
 	step := func(after time.Duration) Step { return Step{After: after} }
-	a := newAnnouncer(Schedule{Burst: []Step{step(0), step(150 * time.Millisecond), step(500 * time.Millisecond)}}, 1000)
-	e := &entry{addr: addr("10.9.0.100")}
-	a.add([]*entry{e})
-	start := e.start
-	take := func(at time.Duration, want bool, wait time.Duration) {
-		t.Helper()
-		got, until := a.pop(start.Add(at))
-		if (got != nil) != want || !want && until != wait {
-			t.Fatalf("after %v: taken %v, wait %v; want %v, %v", at, got != nil, until, want, wait)
-		}
-		if want {
-			e.step++
-			a.schedule(e, start.Add(at))
-		}
+	schedule := Schedule{Burst: []Step{step(0), step(150 * time.Millisecond), step(500 * time.Millisecond)}}
+	b := &bursts{T: t, announcer: newAnnouncer(schedule, 1000), entry: &entry{addr: addr("10.9.0.100")}, began: time.Now()}
+	b.silent = b.began.Add(silent)
+	b.add([]*entry{b.entry})
+	if silent == 0 {
+		b.began = b.start
 	}
-	take(0, true, 0)
-	a.postpone([]*entry{e}, start.Add(time.Second))
-	take(200*time.Millisecond, false, 800*time.Millisecond)
-	take(time.Second, true, 0)
-	take(time.Second, false, 350*time.Millisecond)
-	take(1350*time.Millisecond, true, 0)
-	take(time.Hour, false, idle)
+	return b
+}
+
+// take wants something to be sent then, or else how long there is nothing; later is since began.
+func (b *bursts) take(at time.Duration, want bool, wait time.Duration) {
+	b.Helper()
+	got, until := b.pop(b.began.Add(at))
+	if (got != nil) != want || !want && until != wait {
+		b.Fatalf("after %v: taken %v, wait %v; want %v, %v", at, got != nil, until, want, wait)
+	}
+	if want {
+		if b.step == 0 {
+			b.unannounced--
+		}
+		b.step++
+		b.schedule(b.entry, b.began.Add(at))
+	}
+}
+
+func TestPostponedStepsKeepTheirDistance(t *testing.T) {
+	b := newBursts(t, 0)
+	b.take(0, true, 0)
+	b.postpone([]*entry{b.entry}, b.began.Add(time.Second))
+	b.take(200*time.Millisecond, false, 800*time.Millisecond)
+	b.take(time.Second, true, 0)
+	b.take(time.Second, false, 350*time.Millisecond)
+	b.take(1350*time.Millisecond, true, 0)
+	b.take(time.Hour, false, idle)
+}
+
+// TestFirstAnnouncementIsNotPutOff: where thousands of addresses are announced, some wait for their turn.
+func TestFirstAnnouncementIsNotPutOff(t *testing.T) {
+	b := newBursts(t, 0)
+	b.postpone([]*entry{b.entry}, b.began.Add(time.Second))
+	b.take(20*time.Millisecond, true, 0)
+	b.take(200*time.Millisecond, false, 800*time.Millisecond)
+}
+
+func TestEntryOfASilentAddressWaits(t *testing.T) {
+	b := newBursts(t, time.Second)
+	b.take(200*time.Millisecond, false, 800*time.Millisecond)
+	b.take(time.Second, true, 0)
+	b.take(time.Second, false, 150*time.Millisecond)
+}
+
+// TestRestart ends a silence, and begins anew what was over.
+func TestRestart(t *testing.T) {
+	for _, steps := range []int{0, 1, 3} {
+		b := newBursts(t, 0)
+		for range steps {
+			b.take(time.Second, true, 0)
+		}
+		b.postpone([]*entry{b.entry}, b.began.Add(time.Hour))
+		b.restart([]*entry{b.entry})
+		if n := b.waiting(); n != 1 {
+			t.Errorf("after %d steps and a restart %d wait for their first announcement, want 1", steps, n)
+		}
+		b.began = b.start
+		b.take(0, true, 0)
+		b.take(0, false, 150*time.Millisecond)
+		b.take(150*time.Millisecond, true, 0)
+		b.take(500*time.Millisecond, true, 0)
+		b.take(time.Hour, false, idle)
+	}
 }

@@ -69,7 +69,7 @@ func (s *Speaker) place(w *placement) []*entry {
 		if slices.ContainsFunc(w.entries, func(e *entry) bool { return e.port.link.Index == l.Index }) {
 			continue
 		}
-		e, err := s.enter(w.Address, l)
+		e, err := s.enter(w, l)
 		if err != nil {
 			w.err = errors.Join(w.err, err)
 			s.retry.Poke()
@@ -83,8 +83,9 @@ func (s *Speaker) place(w *placement) []*entry {
 	return fresh
 }
 
-// enter answers for addr on l from here on.
-func (s *Speaker) enter(addr netip.Addr, l Link) (*entry, error) {
+// enter answers for w's address on l from here on.
+func (s *Speaker) enter(w *placement, l Link) (*entry, error) {
+	addr := w.Address
 	p, err := s.port(l, addr)
 	if p == nil || err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (s *Speaker) enter(addr netip.Addr, l Link) (*entry, error) {
 	if err := p.groups.join(addr); err != nil && !noIPv6(err) {
 		return nil, err
 	}
-	e := &entry{addr: addr, port: p}
+	e := &entry{addr: addr, port: p, silent: w.silent}
 	p.mu.Lock()
 	p.held[addr] = e
 	p.mu.Unlock()

@@ -82,7 +82,10 @@ type placement struct {
 	Announcement
 	fallback bool
 	entries  []*entry
-	err      error
+	// silent is until when new entries announce nothing: Postpone may come while
+	// the link is down.
+	silent time.Time
+	err    error
 }
 
 // New makes a speaker. Nothing is sent or answered until Run.
@@ -168,13 +171,26 @@ func (s *Speaker) Add(announcements ...Announcement) error {
 }
 
 // Postpone puts off what is still to be announced of the address without being
-// asked, for the time given; questions are answered. Once it has returned
-// nothing is on its way. It does nothing if the address is not wanted.
+// asked, for the time given, but for the first announcement of all; questions
+// are answered. Once it has returned nothing is on its way. It does nothing if
+// the address is not wanted.
 func (s *Speaker) Postpone(addr netip.Addr, by time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if w := s.wanted[addr.Unmap()]; w != nil {
-		s.announcer.postpone(w.entries, time.Now().Add(by))
+		w.silent = time.Now().Add(by)
+		s.announcer.postpone(w.entries, w.silent)
+	}
+}
+
+// Reannounce announces the address as after a takeover, whatever Postpone said.
+// It does nothing if the address is not wanted.
+func (s *Speaker) Reannounce(addr netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.wanted[addr.Unmap()]; w != nil {
+		w.silent = time.Time{}
+		s.announcer.restart(w.entries)
 	}
 }
 

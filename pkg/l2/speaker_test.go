@@ -135,6 +135,30 @@ func TestLinkFlapAnnouncesAgainAndResyncDoesNot(t *testing.T) {
 	eventually(t, "both are announced again", func() bool { return s.Stats().ARP.Gratuitous == 4 })
 }
 
+// TestSilenceOutlastsLinkFlap, as does one that begins while the link is down, until the address is to be announced again.
+func TestSilenceOutlastsLinkFlap(t *testing.T) {
+	lab := newLab(t)
+	lab.here("lan0", "10.9.0.1/24")
+	s := start(t, Config{Schedule: Schedule{Burst: []Step{{}}}})
+	usable(t, s, "lan0")
+	silent, loud := addr("10.9.0.100"), addr("10.9.0.101")
+	used := func(a netip.Addr) bool { st, _ := s.State(a); return len(st.Interfaces) > 0 }
+	must(t, s.Add(Announcement{Address: silent}, Announcement{Address: loud}))
+	eventually(t, "both are announced", func() bool { return s.Stats().ARP.Gratuitous == 2 })
+	far, err := lab.sw.h.LinkByName("sw-lan0")
+	must(t, err)
+	must(t, lab.sw.h.LinkSetDown(far))
+	eventually(t, "no interface is used", func() bool { return !used(silent) && !used(loud) })
+	s.Postpone(silent, time.Hour)
+	must(t, lab.sw.h.LinkSetUp(far))
+	eventually(t, "one is announced again", func() bool {
+		now := s.Stats()
+		return used(silent) && used(loud) && now.ARP.Gratuitous == 3 && now.Unannounced == 1
+	})
+	s.Reannounce(silent)
+	eventually(t, "the other is announced too", func() bool { return s.Stats().ARP.Gratuitous == 4 && s.Stats().Unannounced == 0 })
+}
+
 func TestStrangersClaimIsDefendedAndPeersIsNot(t *testing.T) {
 	for _, c := range []struct{ name, own, rival, vip string }{
 		{"ARP", "10.9.0.1/24", "10.9.0.3/24", "10.9.0.100"},

@@ -8,8 +8,8 @@ import (
 )
 
 // Action is something that the caller of [Machine].Step has to do; one of
-// [Announce], [Offered], [Withdraw], [OwnerChanged], [RoutesChanged], [Gossip]
-// and [Send]. Actions are to be done in the order returned, so that a node
+// [Announce], [Offered], [Reannounce], [Withdraw], [OwnerChanged],
+// [RoutesChanged], [Gossip] and [Send]. Actions are to be done in the order returned, so that a node
 // withdraws before it says that it has.
 type Action interface{ action() }
 
@@ -55,11 +55,17 @@ type Announce struct {
 // come back, in the midst of connections that this node does not know.
 //
 // It is not repeated once every possible successor was asked in vain, so that
-// an owner that finds none does not fall silent.
+// an owner that finds none does not fall silent; nor does it come before
+// neighbours have had the time to hear of a takeover by this node.
 type Offered struct {
 	Address netip.Addr
 	For     time.Duration
 }
+
+// Reannounce is an action: another node may have announced the address since
+// this one did, and has it no more, such as one that was asked to take it over
+// and died. Announce it as after a takeover, whatever [Offered] said.
+type Reannounce struct{ Address netip.Addr }
 
 // Withdraw is an action: stop announcing the address. Neighbours may still send
 // here for a while; what they send is to be forwarded.
@@ -91,6 +97,7 @@ type Send struct {
 
 func (Announce) action()     {}
 func (Offered) action()      {}
+func (Reannounce) action()   {}
 func (Withdraw) action()     {}
 func (OwnerChanged) action() {}
 func (Gossip) action()       {}

@@ -2,13 +2,22 @@
 
 package ownership
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
+
+// firstWords is how long a node that has taken an address over is not asked to
+// be silent about it, whoever may be about to announce it next: neighbours are
+// to hear of it more than once.
+const firstWords = 200 * time.Millisecond
 
 // offer asks a better candidate, where there is one, to take over an address
 // that this node holds. It goes on holding until that one has claimed, so the
 // address is never without an owner; whoever does not answer in time is passed
 // over for the next, and so on in turn.
 func (m *Machine) offer(r *record) {
+	m.speakAgain(r)
 	heirs := m.heirs(r)
 	if len(heirs) == 0 {
 		m.timers.stop(r)
@@ -26,10 +35,32 @@ func (m *Machine) offer(r *record) {
 	}
 	r.askUntil = m.now.Add(m.opt.HandoverTimeout)
 	m.timers.set(r, r.askUntil)
-	if r.attempt < len(heirs) {
-		m.actions = append(m.actions, Offered{Address: r.address, For: m.opt.HandoverTimeout})
+	if r.attempt < len(heirs) && m.now.Sub(r.spoken) >= firstWords {
+		// Somewhat longer than it is waited for: it may accept at the very end.
+		m.actions = append(m.actions, Offered{Address: r.address, For: m.opt.HandoverTimeout + m.opt.HandoverTimeout/5})
 	}
 	m.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])
+}
+
+// speakAgain has an address announced again that another node may have announced
+// since and does not hold any more: the one that was asked, which is gone, or one
+// that took it over while this node was out of sight.
+func (m *Machine) speakAgain(r *record) {
+	_, p := m.liveClaim(r)
+	outlived := p == nil && r.maxTerm > max(r.own.Term, r.outlived)
+	if outlived {
+		r.outlived = r.maxTerm
+	}
+	if !r.own.Silent && (outlived || r.own.Phase == PhaseYielding && m.lost(r.own.Successor)) {
+		r.spoken = m.now
+		m.actions = append(m.actions, Reannounce{r.address})
+	}
+}
+
+// lost reports whether a node that was asked to take over is gone, or was since.
+func (m *Machine) lost(node string) bool {
+	p := m.peers[node]
+	return p == nil || !p.alive || !p.settled
 }
 
 func (m *Machine) yield(r *record, phase Phase, successor string) {

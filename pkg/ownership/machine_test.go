@@ -66,7 +66,7 @@ func (c *cluster) step(node string, ev Event) {
 			}
 		case Send:
 			c.deliver(node, a.To, a.Message)
-		case Announce, Offered, Withdraw:
+		case Announce, Offered, Reannounce, Withdraw:
 			c.actions[node] = append(c.actions[node], a)
 			if a, ok := a.(Announce); ok && a.Cause == CauseInitial {
 				c.step(node, Announced{[]netip.Addr{a.Address}})
@@ -203,7 +203,7 @@ func TestSuccessorKnowsWhoAsked(t *testing.T) {
 
 // TestOwnerIsSilentWhileItAsks: it is told to be before the successor is asked, and no more once all were in vain.
 func TestOwnerIsSilentWhileItAsks(t *testing.T) {
-	offered := Offered{Address: addrA, For: time.Second}
+	offered := Offered{Address: addrA, For: 1200 * time.Millisecond}
 	equal := cmpopts.EquateComparable(netip.Addr{})
 	c := three(t)
 	c.step("n1", Drain{true})
@@ -220,6 +220,68 @@ func TestOwnerIsSilentWhileItAsks(t *testing.T) {
 	c.want("nobody takes it", addrA, "n1")
 	if diff := cmp.Diff([]Action{offered, offered}, c.actions["n1"], equal); diff != "" {
 		t.Errorf("actions while two are asked in vain (-want +got):\n%s", diff)
+	}
+}
+
+// TestTakeoverByAnUnfitNodeIsHeard: it asks a better one at once, which may not be able to, and neighbours go on sending to
+// the dead node until somebody speaks.
+func TestTakeoverByAnUnfitNodeIsHeard(t *testing.T) {
+	addresses := []Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}
+	c := newCluster(t, "n1", "n2", "n3").settled(addresses...)
+	c.step("n3", Unjudged{[]netip.Addr{addrA}})
+	c.step("n2", Eligible{[]netip.Addr{addrA}, GateUnhealthy})
+	c.cut["n1"] = true
+	c.members()
+	c.pass(400 * time.Millisecond)
+	c.want("n3 does not know whether it can", addrA, "n2")
+	want := []Action{Announce{Address: addrA, Term: 2, Cause: CauseTakeover}}
+	if diff := cmp.Diff(want, c.actions["n2"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
+// TestOwnerSpeaksAgainWhenItsSuccessorIsGone: that one may have announced the address, and neighbours then send to it.
+func TestOwnerSpeaksAgainWhenItsSuccessorIsGone(t *testing.T) {
+	offered, again := Offered{Address: addrA, For: 1200 * time.Millisecond}, Reannounce{Address: addrA}
+	for _, tc := range []struct {
+		name   string
+		n3     Event
+		inVain time.Duration
+		want   []Action
+	}{
+		{"nobody else is better", Eligible{[]netip.Addr{addrA}, GateClosed}, 0, []Action{offered, again}},
+		{"the next one is mute", Removed{[]netip.Addr{addrA}}, 0, []Action{offered, again}},
+		{"it was the second one asked", Removed{[]netip.Addr{addrA}}, 2500 * time.Millisecond, []Action{offered, offered, again}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newCluster(t, "n1", "n2", "n3").settled(Address{addrA, []string{"n1", "n2", "n3"}, 1, 0})
+			c.step("n3", tc.n3)
+			c.cut["n2"] = true // what it says of its claim is lost
+			c.step("n1", Drain{true})
+			c.pass(tc.inVain)
+			c.members()
+			c.want("n2 is gone", addrA, "n1")
+			if diff := cmp.Diff(tc.want, c.actions["n1"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Errorf("actions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestOwnerSpeaksAgainWhenALaterOneHasLetGo: n1 stands still while n2 takes the address over and has to withdraw it.
+func TestOwnerSpeaksAgainWhenALaterOneHasLetGo(t *testing.T) {
+	c := newCluster(t, "n1", "n2", "n3").settled(Address{addrA, []string{"n1", "n2"}, 1, 0})
+	c.cut["n1"] = true
+	for _, n := range []string{"n2", "n3"} {
+		c.step(n, MembersChanged{Alive: []string{"n2", "n3"}, Voters: c.names})
+	}
+	c.want("n1 is not told", addrA, "n1", "n2")
+	c.step("n2", Eligible{[]netip.Addr{addrA}, GateClosed})
+	c.cut["n1"] = false
+	c.pass(5 * time.Second)
+	c.want("n1 goes on", addrA, "n1")
+	if diff := cmp.Diff([]Action{Reannounce{addrA}}, c.actions["n1"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
 	}
 }
 
