@@ -39,6 +39,7 @@ func (a *agent) step(ctx context.Context, event ownership.Event) {
 
 // perform does what the machine wants done.
 func (a *agent) perform(ctx context.Context, actions []ownership.Action) {
+	a.forgetFlows(actions)
 	a.keepConnections(ctx, actions)
 	for _, action := range actions {
 		switch act := action.(type) {
@@ -117,7 +118,7 @@ func (a *agent) speak(ctx context.Context, ad *address, cause ownership.Cause) {
 		a.events.fallback(ad.vip, fallbackText(a.self, ad))
 	}
 	if cause != ownership.CauseInitial {
-		a.flusher.takenOver(ad.addr, ad.vip.Spec.Services)
+		a.forgetLate(ad)
 		a.events.takeover(ad.vip, takeoverText(a.self, ad, cause))
 	}
 }
@@ -149,6 +150,7 @@ func (a *agent) withdraw(ctx context.Context, act ownership.Withdraw) {
 		return
 	}
 	if ad.claim.announcing {
+		ad.left = a.now()
 		a.announcing--
 		a.metrics.owner.DeleteLabelValues(ad.addr.String())
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"k8s.io/klog/v2"
 
@@ -37,6 +38,9 @@ type address struct {
 	toldHealth routeHealth
 
 	claim claim
+	// left is when this node last let the address go, or else its agent started; zero once the kernel has forgotten the UDP
+	// flows from before.
+	left time.Time
 }
 
 // lookAtObjects takes in what the informers have reported.
@@ -111,7 +115,7 @@ func (a *agent) note(ctx context.Context, vip *v1alpha1.VirtualIP) *address {
 			klog.FromContext(ctx).Error(err, "VirtualIP ignored", "virtualIP", vip.Name)
 			return nil
 		}
-		ad = &address{name: vip.Name, addr: addr}
+		ad = &address{name: vip.Name, addr: addr, left: a.started}
 		if owner, _ := a.machine.Owner(addr); owner != a.self { // gossip may have been faster than the API server
 			ad.claim.before = owner
 		}

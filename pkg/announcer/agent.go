@@ -55,6 +55,7 @@ type agent struct {
 	events     *eventWriter
 	metrics    *agentMetrics
 	now        func() time.Time
+	started    time.Time
 
 	// linksChanged tells others of it.
 	linksChanged func()

@@ -87,11 +87,11 @@ func newLoopTest() *loopTest {
 	}
 	m, box, nothing := newAgentMetrics(), newInbox(), func() {}
 	l.agent = &agent{
-		self: "n1", hosts: newHostWatch(nothing), group: l.wire, speaker: l.wire, objects: l, now: time.Now, metrics: m,
+		self: "n1", hosts: newHostWatch(nothing), group: l.wire, speaker: l.wire, objects: l, now: time.Now, started: time.Now(), metrics: m,
 		machine: ownership.New(machineOptions(Config{NodeName: "n1", Quorum: ownership.QuorumNone}, time.Now())),
 		status:  newVIPWriter("n1", l, l.store, m), sender: newSender(nil, m), events: newEventWriter(l.events, m),
 		gates: newGateKeeper("", nil, nothing), access: newAccessKeeper(nil, nothing), routing: newRouteBoard(nothing, nothing),
-		probes: newProbeKeeper(func([]netip.Addr) {}, m.probed), flusher: newFlusher(l.wire.flush), linksChanged: nothing,
+		probes: newProbeKeeper(func([]netip.Addr) {}, m.probed), flusher: newFlusher(l.wire.flush, func() time.Duration { return udpMemory }), linksChanged: nothing,
 		relay: l.kept, relayWatch: newRelayWatch(l.kept, 7946, func(int) {}),
 		inbox: box, calls: make(chan func()),
 		vips: map[string]*address{}, byAddr: map[netip.Addr]*address{}, gateChanged: map[netip.Addr]*address{},
@@ -163,11 +163,16 @@ type fakeSegment struct {
 	failure   error               // of a probe
 	said      []ownership.Message // by gossip
 	flushed   []netip.Addr
+	hangs     chan struct{} // what a flush waits for; nil: nothing
+	late      bool          // flushed while answering for addrOfA
 	members   []membership.Member
 }
 
 // probeTime is what a probe takes.
 const probeTime = 800 * time.Millisecond
+
+// udpMemory is how long the kernel remembers UDP flows.
+const udpMemory = 2 * time.Minute
 
 func newFakeSegment() *fakeSegment { return &fakeSegment{answered: map[netip.Addr]bool{}} }
 
@@ -257,6 +262,9 @@ func (s *fakeSegment) Broadcast(payload []byte) {
 }
 
 func (s *fakeSegment) flush(addrs ...netip.Addr) (int, error) {
-	s.do(func() { s.flushed = append(s.flushed, addrs...) })
+	s.do(func() { s.flushed, s.late = append(s.flushed, addrs...), s.answered[addrOfA()] })
+	if s.hangs != nil {
+		<-s.hangs
+	}
 	return len(addrs), nil
 }

@@ -6,12 +6,17 @@
 // before (it had the address earlier, or forwarded for another), translated to
 // endpoints that are gone. TCP recovers by itself: a new connection is a new
 // flow. A UDP client that keeps its port does not, for as long as it sends.
-// The package must not know who has an address, or why.
+// It tells, too, for how long flows are remembered. The package must not know who
+// has an address, or why.
 package conntrack
 
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -41,6 +46,30 @@ func FlushUDP(addrs ...netip.Addr) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// defaultTimeout is how long the kernel remembers a UDP flow unless told otherwise.
+const defaultTimeout = 120 * time.Second
+
+// UDPTimeout returns how long the kernel remembers a UDP flow after its last
+// packet, in either direction. It is the longer of the times for flows with and
+// without answers (net.netfilter.nf_conntrack_udp_timeout_stream and
+// nf_conntrack_udp_timeout), or the kernel's default where they cannot be read.
+func UDPTimeout() time.Duration {
+	var longest time.Duration
+	for _, name := range []string{"nf_conntrack_udp_timeout_stream", "nf_conntrack_udp_timeout"} {
+		text, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
+		if err != nil {
+			continue
+		}
+		if seconds, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 31); err == nil {
+			longest = max(longest, time.Duration(seconds)*time.Second)
+		}
+	}
+	if longest == 0 {
+		return defaultTimeout
+	}
+	return longest
 }
 
 // destinations selects UDP flows by original destination.

@@ -4,9 +4,12 @@ package conntrack
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -58,5 +61,24 @@ func TestFlushUDP(t *testing.T) {
 	}
 	if len(left) != 2 {
 		t.Errorf("%d flows left, want the TCP one and the one to another address: %v", len(left), left)
+	}
+}
+
+func TestUDPTimeout(t *testing.T) {
+	netnstest.Enter(t)
+	if got := UDPTimeout(); got != 120*time.Second {
+		t.Errorf("by default %v, want 2m0s", got)
+	}
+	for _, c := range []struct{ setting, value string }{{"nf_conntrack_udp_timeout_stream", "200"}, {"nf_conntrack_udp_timeout", "300"}} {
+		err := os.WriteFile("/proc/sys/net/netfilter/"+c.setting, []byte(c.value), 0)
+		if errors.Is(err, os.ErrNotExist) {
+			t.Skip("this kernel has no conntrack")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := UDPTimeout().Seconds(), c.value; fmt.Sprint(got) != want {
+			t.Errorf("%s is %s: %v s", c.setting, c.value, got)
+		}
 	}
 }
