@@ -61,6 +61,9 @@ func (r *Reconciler) ensureFamily(ctx context.Context, service *corev1.Service, 
 
 // obtain returns one more VirtualIP for the Service: by preference one that exists and is meant for it.
 func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want settings.Settings, family ipam.Family, have []*v1alpha1.VirtualIP) (*v1alpha1.VirtualIP, error) {
+	if err := r.knowsNamespace(service.Namespace); err != nil {
+		return nil, err
+	}
 	if want.SharingKey != "" {
 		r.sharing.LockKey(want.SharingKey)
 		defer r.unlock(r.sharing, want.SharingKey)
@@ -120,6 +123,15 @@ func (r *Reconciler) requester(service *corev1.Service) ipam.Request {
 		request.NamespaceLabels = namespace.Labels
 	}
 	return request
+}
+
+// knowsNamespace returns an error where pools select Namespaces by labels and this one's are not known yet: news of a Service
+// may come before that of its Namespace, and an address of the wrong pool would stay.
+func (r *Reconciler) knowsNamespace(name string) error {
+	if _, err := r.config.Namespaces.Lister().Get(name); err == nil || !r.poolsSelectNamespaces() {
+		return nil
+	}
+	return fmt.Errorf("the labels of namespace %s, by which pools select, are not known yet", name)
 }
 
 // obtainReservation joins the VirtualIP of the family whose spec.id the Service names.

@@ -4,6 +4,7 @@ package loadbalancer
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,4 +93,10 @@ func (r *Reconciler) pool(name string) *v1alpha1.AddressPool {
 		return nil
 	}
 	return pool
+}
+
+// poolsSelectNamespaces tells whether there is a pool for Namespaces with certain labels.
+func (r *Reconciler) poolsSelectNamespaces() bool {
+	pools, err := r.config.Objects.AddressPools().Lister().List(labels.Everything())
+	return err == nil && slices.ContainsFunc(pools, func(pool *v1alpha1.AddressPool) bool { return pool.Spec.NamespaceSelector != nil })
 }
