@@ -5,12 +5,15 @@ package controller
 import (
 	"context"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/component-base/metrics/legacyregistry"
 
 	fairleadfake "github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
@@ -42,8 +45,26 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	if err := balancers.AwaitSync(ctx); err != nil {
 		t.Error(err)
 	}
+	awaitMetric(t, "fairlead_allocation_duration_seconds")
 	cancel()
 	<-ended
 	core.Shutdown()
 	own.Shutdown()
+}
+
+// awaitMetric waits until the process exports a metric.
+func awaitMetric(t *testing.T, name string) {
+	t.Helper()
+	err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		families, err := legacyregistry.DefaultGatherer.Gather()
+		for _, family := range families {
+			if family.GetName() == name {
+				return true, nil
+			}
+		}
+		return false, err
+	})
+	if err != nil {
+		t.Errorf("metric %s: %v", name, err)
+	}
 }
