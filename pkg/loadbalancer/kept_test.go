@@ -77,6 +77,24 @@ func TestAKeptAddressThatIsNotAskedForAnyMoreIsLeft(t *testing.T) {
 	}
 }
 
+func TestAKeptAddressThatItsPoolExcludesDoesNotComeBack(t *testing.T) {
+	for name, annotations := range map[string][]string{"alone": nil, "shared": {settings.SharingKeyKey, "dns"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+			service := balanced("ns", "a", 80, annotations...)
+			w.gets(service, "10.0.0.1")
+			w.editPool("p", func(spec *v1alpha1.AddressPoolSpec) { spec.Excluded = []v1alpha1.AddressRange{"10.0.0.1"} })
+			w.gets(service, "10.0.0.1")
+			anew := w.deletes(service)
+			shows := anew.DeepCopy()
+			shows.Status = service.Status
+			w.gets(anew, "10.0.0.2")
+			w.deletes(anew)
+			w.gets(shows, "10.0.0.1")
+		})
+	}
+}
+
 func TestAnAddressIsClaimedBackWhateverItsPoolSaysNow(t *testing.T) {
 	for name, edit := range map[string]func(*v1alpha1.AddressPoolSpec){
 		"disabled":      func(spec *v1alpha1.AddressPoolSpec) { spec.Disabled = true },

@@ -84,7 +84,7 @@ func (r *Reconciler) obtain(ctx context.Context, service *corev1.Service, want s
 		}
 	}
 	for _, vip := range inFamily(r.book.reservedFor(request.Key), family) {
-		if !satisfies(vip, request.Key, want) {
+		if !satisfies(vip, request.Key, want) || r.outsidePools(vip, service) {
 			continue
 		}
 		if joined, err := r.join(ctx, vip, service, want); err == nil || !elsewhere(err) {
@@ -153,7 +153,7 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 	within := r.request(service, want, family).Within
 	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool {
 		addr, ok := address(vip)
-		return !ok || inConflict(vip) || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil
+		return !ok || inConflict(vip) || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil || r.outsidePools(vip, service)
 	})
 	var refused error
 	for _, vip := range inFamily(shared, family) {
@@ -164,6 +164,12 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 		refused = err
 	}
 	return nil, refused
+}
+
+// outsidePools tells whether an address that is kept for a Service is one that no pool hands out any more, and that the
+// status of the Service does not show: it is not to come back, or nobody would ever be rid of it.
+func (r *Reconciler) outsidePools(vip *v1alpha1.VirtualIP, service *corev1.Service) bool {
+	return vip.Spec.ReservedFor != nil && r.book.poolOf(vip) == "" && !Shows(service, vip.Spec.Address)
 }
 
 // sharable tells whether Services of a namespace may share the address under a key: with those on it, or with the one that
