@@ -21,6 +21,7 @@ import (
 type relayer interface {
 	Keep(former map[netip.Addr]netip.Addr) error
 	Forget(addrs ...netip.Addr) error
+	ForgetVia(via netip.Addr, addrs ...netip.Addr) error
 	Former() map[netip.Addr]netip.Addr
 	SetPeers(peers []net.HardwareAddr) error
 }

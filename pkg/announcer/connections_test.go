@@ -4,6 +4,7 @@ package announcer
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/netip"
@@ -43,6 +44,17 @@ func (f *fakeRelay) Forget(addrs ...netip.Addr) error {
 	defer f.mu.Unlock()
 	for _, a := range addrs {
 		delete(f.former, a)
+	}
+	return nil
+}
+
+func (f *fakeRelay) ForgetVia(via netip.Addr, addrs ...netip.Addr) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range addrs {
+		if f.former[a] == via {
+			delete(f.former, a)
+		}
 	}
 	return nil
 }
@@ -157,4 +169,19 @@ func TestDeadNodesAreHandedNothing(t *testing.T) {
 		cancel()
 		running.Wait()
 	})
+}
+
+// TestMovedAddressIsKept: while a dead node is asked, an address may come to be handed on to another.
+func TestMovedAddressIsKept(t *testing.T) {
+	addr := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, n}) }
+	r := newFakeRelay()
+	r.former[addr(100)], r.former[addr(101)] = addr(1), addr(1)
+	w := newRelayWatch(r, 7946, func(int) {})
+	w.dial = func(context.Context, netip.AddrPort) error {
+		return errors.Join(r.Keep(map[netip.Addr]netip.Addr{addr(100): addr(2)}), syscall.EHOSTUNREACH)
+	}
+	w.round(t.Context(), map[netip.Addr]int{addr(1): relayFailures - 1})
+	if got, want := r.Former(), map[netip.Addr]netip.Addr{addr(100): addr(2)}; !maps.Equal(got, want) {
+		t.Errorf("handed on to %v, want %v", got, want)
+	}
 }

@@ -70,9 +70,9 @@ func (w *relayWatch) round(ctx context.Context, failures map[netip.Addr]int) (do
 			continue
 		}
 		delete(failures, node)
-		klog.FromContext(ctx).Info("Connections are kept no more: the node they go through does not answer", "node", node, "addresses", len(byNode[node]))
-		if err := w.relay.Forget(byNode[node]...); err != nil {
-			klog.FromContext(ctx).Error(err, "Packets go on to a node that does not answer", "node", node)
+		klog.FromContext(ctx).Info("Connections are kept no more: the node they go through does not answer", "via", node, "addresses", len(byNode[node]))
+		if err := w.relay.ForgetVia(node, byNode[node]...); err != nil {
+			klog.FromContext(ctx).Error(err, "Packets go on to a node that does not answer", "via", node)
 		}
 	}
 	w.count(len(w.relay.Former()))

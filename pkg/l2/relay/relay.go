@@ -71,17 +71,28 @@ func (r *Relay) Former() map[netip.Addr]netip.Addr {
 // that has the address it is mapped to, of the same family and on a segment of
 // this machine.
 func (r *Relay) Keep(former map[netip.Addr]netip.Addr) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.change(former, nil)
 }
 
 // Forget ends that for the addresses; those not kept are passed over.
 func (r *Relay) Forget(addrs ...netip.Addr) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.change(nil, addrs)
 }
 
-func (r *Relay) change(add map[netip.Addr]netip.Addr, remove []netip.Addr) error {
+// ForgetVia does so for those of the addresses whose packets go to the machine
+// with the address via; those that go to another by now are passed over.
+func (r *Relay) ForgetVia(via netip.Addr, addrs ...netip.Addr) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.change(nil, slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return r.former[a] != via }))
+}
+
+// change is called with mu held.
+func (r *Relay) change(add map[netip.Addr]netip.Addr, remove []netip.Addr) error {
 	var errs []error
 	for _, f := range r.families {
 		err := f.change(r.elements(f, add, remove))
@@ -161,19 +172,6 @@ func (r *Relay) SetPeers(peers []net.HardwareAddr) error {
 	}
 	r.peers = slices.Clone(peers)
 	return nil
-}
-
-// Remove takes the tables away.
-func (r *Relay) Remove() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var errs []error
-	for _, f := range r.families {
-		f.conn.DelTable(f.table)
-		errs = append(errs, f.conn.Flush())
-	}
-	clear(r.former)
-	return errors.Join(errs...)
 }
 
 func element(addr, via netip.Addr) nftables.SetElement {

@@ -217,7 +217,6 @@ func TestConnectionsOutliveAMove(t *testing.T) {
 			if echo(t, conn, impatience) {
 				t.Error("forgotten, and handed on")
 			}
-			now.do(r.Remove)
 		})
 	}
 }
@@ -235,13 +234,15 @@ func TestEntriesOutliveTheProcess(t *testing.T) {
 	here.do(func() (err error) { second, err = Open(); return err })
 	here.do(func() error { return second.Keep(map[netip.Addr]netip.Addr{addr("10.9.0.100"): addr("10.9.0.3")}) })
 	here.do(func() error { return second.Forget(addr("10.9.0.101"), addr("10.9.0.102")) })
+	here.do(func() error { return second.ForgetVia(addr("10.9.0.2"), addr("10.9.0.100")) }) // is another's by now
 	want := map[netip.Addr]netip.Addr{addr("10.9.0.100"): addr("10.9.0.3"), addr("fd09::100"): addr("fd09::2")}
 	compare := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 	if d := cmp.Diff(want, second.Former(), compare); d != "" {
 		t.Error(d)
 	}
 	// The first does not know what the second did, and finds out.
-	here.do(func() error { return first.Forget(addr("10.9.0.101"), addr("fd09::100")) })
+	here.do(func() error { return first.Forget(addr("10.9.0.101")) })
+	here.do(func() error { return first.ForgetVia(addr("fd09::2"), addr("fd09::100")) })
 	here.do(func() error { return first.Keep(map[netip.Addr]netip.Addr{addr("10.9.0.100"): addr("10.9.0.4")}) })
 	want = map[netip.Addr]netip.Addr{addr("10.9.0.100"): addr("10.9.0.4")}
 	var third *Relay
