@@ -3,8 +3,13 @@
 package l2
 
 import (
+	"net"
+	"os"
+	"sync"
 	"testing"
 	"time"
+
+	"k8s.io/klog/v2"
 )
 
 // bursts is one entry with its announcer, and takes what is due at times since the entry was added.
@@ -89,4 +94,51 @@ func TestRestart(t *testing.T) {
 		b.take(500*time.Millisecond, true, 0)
 		b.take(time.Hour, false, idle)
 	}
+}
+
+// fullConn is a socket of an interface whose queue stands: what is written waits, as long as it may.
+type fullConn struct {
+	net.PacketConn
+	until   time.Time
+	writing chan struct{} // closed by a write
+	freed   chan struct{} // closed when there is room
+}
+
+func (c *fullConn) SetWriteDeadline(t time.Time) error {
+	c.until = t
+	return nil
+}
+
+func (c *fullConn) WriteTo(frame []byte, _ net.Addr) (int, error) {
+	var late <-chan time.Time
+	if !c.until.IsZero() {
+		late = time.After(time.Until(c.until))
+	}
+	close(c.writing)
+	select {
+	case <-late:
+		return 0, os.ErrDeadlineExceeded
+	case <-c.freed:
+		return len(frame), nil
+	}
+}
+
+// TestInterfaceThatSendsNothingHoldsNobodyUp: what is to be withdrawn, or announced on other interfaces, does not wait for it.
+func TestInterfaceThatSendsNothingHoldsNobodyUp(t *testing.T) {
+	conn := &fullConn{writing: make(chan struct{}), freed: make(chan struct{})}
+	b := newBursts(t, 0)
+	b.port = &port{family: arpFamily(), conn: conn, stats: &familyCounters{}}
+	var sending, withdrawing sync.WaitGroup
+	sending.Go(func() { b.sendNext(klog.Background(), b.began) })
+	<-conn.writing
+	withdrawn := make(chan struct{})
+	withdrawing.Go(func() { b.drop(b.entry); close(withdrawn) })
+	select {
+	case <-withdrawn:
+	case <-time.After(10 * time.Second):
+		t.Error("an address is not withdrawn in 10 s")
+	}
+	close(conn.freed)
+	sending.Wait()
+	withdrawing.Wait()
 }

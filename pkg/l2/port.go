@@ -35,7 +35,7 @@ type portKey struct {
 type port struct {
 	link   Link
 	family family
-	conn   *packet.Conn
+	conn   net.PacketConn // of frames
 	stats  *familyCounters
 	// identify tells who owns a hardware address.
 	identify func(MAC) (station, string)
@@ -248,8 +248,15 @@ func (p *port) announce(addr netip.Addr, form Form) error {
 	return p.send(frame)
 }
 
+// sendTimeout is how long a frame may wait for room in the queue of an interface. One whose queue stands, as by flow control
+// of its switch, must not keep addresses from being withdrawn, or announced on others.
+const sendTimeout = 20 * time.Millisecond
+
 func (p *port) send(frame []byte) error {
-	_, err := p.conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
+	err := p.conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if err == nil {
+		_, err = p.conn.WriteTo(frame, &packet.Addr{HardwareAddr: frame[:6]})
+	}
 	if err != nil {
 		p.stats.sendErrors.Add(1)
 		return fmt.Errorf("sending on interface %s: %w", p.link.Name, err)
