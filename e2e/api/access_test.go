@@ -224,6 +224,7 @@ func TestAccountsMayDoWhatTheyMustAndNoMore(t *testing.T) {
 			{"update", fairlead, "addresspools", "", "", "x"},
 			{"delete", fairlead, "addresspools", "", "", "x"},
 			{"update", fairlead, "announcers", "status", "", "x"},
+			{"patch", fairlead, "virtualips", "status", "", "x"},
 			{"get", "", "secrets", "", system, "other"},
 			{"get", "", "secrets", "", "default", "fairlead-gossip"},
 			{"list", "", "secrets", "", system, ""},

@@ -84,3 +84,18 @@ func TestTopLevel(t *testing.T) {
 		}
 	}
 }
+
+// TestPackagesAreExplained wants each package of the product in the table of docs/architecture.md.
+func TestPackagesAreExplained(t *testing.T) {
+	table := string(read(t, "docs/architecture.md"))
+	entries, err := os.ReadDir(filepath.Join(root, "pkg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		row := regexp.MustCompile("(?m)^\\| `pkg/" + entry.Name() + "[`/]")
+		if !row.MatchString(table) {
+			t.Errorf("docs/architecture.md has no row for pkg/%s: what it owns, and what it must not know", entry.Name())
+		}
+	}
+}
