@@ -52,10 +52,12 @@ type agent struct {
 	// relay is nil where connections are not kept through moves.
 	relay      relayer
 	relayWatch *relayWatch
-	events     *eventWriter
-	metrics    *agentMetrics
-	now        func() time.Time
-	started    time.Time
+	// relayChanged is closed when the last change that was asked for is done; nil before the first.
+	relayChanged <-chan struct{}
+	events       *eventWriter
+	metrics      *agentMetrics
+	now          func() time.Time
+	started      time.Time
 
 	// linksChanged tells others of it.
 	linksChanged func()

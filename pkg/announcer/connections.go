@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"k8s.io/klog/v2"
 
@@ -46,12 +47,13 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 	if a.relay == nil {
 		return
 	}
-	former, forget := map[netip.Addr]netip.Addr{}, []netip.Addr{}
+	former, forget, handover := map[netip.Addr]netip.Addr{}, []netip.Addr{}, false
 	for _, action := range actions {
 		act, ok := action.(ownership.Announce)
 		if !ok {
 			continue
 		}
+		handover = handover || act.Cause == ownership.CauseHandover
 		ad := a.byAddr[act.Address]
 		if ad == nil || act.Cause == ownership.CauseInitial {
 			forget = append(forget, act.Address)
@@ -67,6 +69,39 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 			forget = append(forget, act.Address)
 		}
 	}
+	if len(former)+len(forget) == 0 {
+		return
+	}
+	kept := a.inRelay(func() { a.changeRelay(ctx, former, forget) })
+	if handover {
+		<-kept // the owner serves meanwhile
+		return
+	}
+	select {
+	case <-kept:
+	case <-time.After(takeoverPatience):
+	}
+}
+
+// takeoverPatience is how long an address that nobody serves is not announced for the sake of connections from before. The
+// node that had it is most likely dead, and the kernel may be busy with a change of kube-proxy's for seconds.
+const takeoverPatience = 20 * time.Millisecond
+
+// inRelay has f change the relay, after all that was to change it before. The channel is closed when it has.
+func (a *agent) inRelay(f func()) <-chan struct{} {
+	before, done := a.relayChanged, make(chan struct{})
+	a.relayChanged = done
+	a.tasks.Go(func() {
+		defer close(done)
+		if before != nil {
+			<-before
+		}
+		f()
+	})
+	return done
+}
+
+func (a *agent) changeRelay(ctx context.Context, former map[netip.Addr]netip.Addr, forget []netip.Addr) {
 	if err := a.relay.Keep(former); err != nil {
 		klog.FromContext(ctx).Error(err, "Connections from before a move will break", "addresses", len(former))
 	}
@@ -142,7 +177,9 @@ func (a *agent) nameStations(ctx context.Context, stations map[l2.MAC]string) {
 		macs = append(macs, net.HardwareAddr(mac[:]))
 	}
 	slices.SortFunc(macs, func(a, b net.HardwareAddr) int { return bytes.Compare(a, b) })
-	if err := a.relay.SetPeers(macs); err != nil {
-		klog.FromContext(ctx).Error(err, "Packets may be handed on more than once", "nodes", len(macs))
-	}
+	a.inRelay(func() {
+		if err := a.relay.SetPeers(macs); err != nil {
+			klog.FromContext(ctx).Error(err, "Packets may be handed on more than once", "nodes", len(macs))
+		}
+	})
 }

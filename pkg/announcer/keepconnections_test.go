@@ -77,3 +77,46 @@ func TestConnectionsGoOnThroughTheFormerOwner(t *testing.T) {
 		})
 	}
 }
+
+// TestTakeoverWaitsNotLongForTheKernel: where nobody serves the address, clients wait. What is to be kept is so later, but
+// in its order.
+func TestTakeoverWaitsNotLongForTheKernel(t *testing.T) {
+	const busy = 5 * time.Second
+	takeover := ownership.Announce{Address: addrOfA(), Term: 2, Cause: ownership.CauseTakeover}
+	via := map[netip.Addr]netip.Addr{addrOfA(): netip.MustParseAddr("10.0.0.2")}
+	for _, c := range []struct {
+		name     string
+		announce []ownership.Announce
+		waited   time.Duration
+		want     map[netip.Addr]netip.Addr
+	}{
+		{"takeover", []ownership.Announce{takeover}, takeoverPatience, via},
+		{"handover", []ownership.Announce{{Address: addrOfA(), Term: 2, Cause: ownership.CauseHandover, From: "n2"}}, busy, via},
+		{
+			"takeover, then new", []ownership.Announce{takeover, {Address: addrOfA(), Term: 3, Cause: ownership.CauseInitial}},
+			2 * takeoverPatience, nil,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			another := vipA(func(vip *v1alpha1.VirtualIP) { vip.Spec.Candidates = []string{"n2"} })
+			withLoop(t, another, func(l *loopTest) {
+				l.others["n2"] = nodeAt("10.0.0.2/24")
+				l.kept.keeping = func() { <-time.After(busy) }
+				before := time.Now()
+				l.call(func(ctx context.Context) {
+					l.ownerChanged(ctx, ownership.OwnerChanged{Address: addrOfA(), Owner: "n2"})
+				})
+				for _, a := range c.announce {
+					l.carryOut(a)
+				}
+				if waited := time.Since(before); waited != c.waited || !l.wire.answers() {
+					t.Errorf("announced: %t, after %v; want true after %v", l.wire.answers(), waited, c.waited)
+				}
+				l.pass(2 * busy)
+				if got := l.kept.Former(); !maps.Equal(got, c.want) {
+					t.Errorf("packets are handed on to %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
