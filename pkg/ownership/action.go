@@ -56,7 +56,7 @@ type Announce struct {
 //
 // It is not repeated once every possible successor was asked in vain, so that
 // an owner that finds none does not fall silent; nor does it come before
-// neighbours have had the time to hear of a takeover by this node.
+// neighbours have had the time to hear that this node took over from a dead one.
 type Offered struct {
 	Address netip.Addr
 	For     time.Duration

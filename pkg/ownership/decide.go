@@ -116,7 +116,9 @@ func (m *Machine) announce(r *record, cause Cause, from string) {
 	order := min(slices.Index(r.candidates, m.opt.Self), math.MaxUint8)
 	m.state(r, Entry{Address: r.address, Term: r.maxTerm, Phase: PhaseHolding, Gate: r.own.Gate, Silent: !r.announced, Order: uint8(order)})
 	m.held++
-	r.spoken = m.now
+	if cause != CauseHandover {
+		r.spoken = m.now
+	}
 	m.actions = append(m.actions, Announce{Address: r.address, Term: r.maxTerm, Cause: cause, From: from})
 }
 

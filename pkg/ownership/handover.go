@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// firstWords is how long a node that has taken an address over is not asked to
-// be silent about it, whoever may be about to announce it next: neighbours are
-// to hear of it more than once.
+// firstWords is how long a node that has taken an address over from one that is
+// gone is not asked to be silent about it, whoever may be about to announce it
+// next: neighbours are to hear of it more than once. In a handover they have heard
+// of a node that goes on forwarding.
 const firstWords = 200 * time.Millisecond
 
 // offer asks a better candidate, where there is one, to take over an address

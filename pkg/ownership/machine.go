@@ -113,7 +113,7 @@ type record struct {
 	wakeAt    time.Time // the one deadline that counts
 	attempt   int       // of handing over
 	askUntil  time.Time
-	spoken    time.Time // when this node last began to announce it
+	spoken    time.Time // when this node last began to announce it in place of one that is gone
 	outlived  uint64    // highest term of another's claim that ended while this node held it
 
 	owner     string // as last reported

@@ -223,6 +223,23 @@ func TestOwnerIsSilentWhileItAsks(t *testing.T) {
 	}
 }
 
+// TestHandedOverTwiceAtOnce: the node in between is silent from the moment that it asks, however short a time it had the address.
+func TestHandedOverTwiceAtOnce(t *testing.T) {
+	c := three(t)
+	c.step("n1", Drain{true})
+	c.pass(148 * time.Millisecond)
+	c.step("n2", Eligible{[]netip.Addr{addrA}, GateUnhealthy})
+	c.want("n2 is not well", addrA, "n3")
+	want := []Action{
+		Announce{Address: addrA, Term: 2, Cause: CauseHandover, From: "n1"},
+		Offered{Address: addrA, For: 1200 * time.Millisecond},
+		Withdraw{Address: addrA, Term: 2, Cause: CauseHandover},
+	}
+	if diff := cmp.Diff(want, c.actions["n2"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("actions of n2 (-want +got):\n%s", diff)
+	}
+}
+
 // TestTakeoverByAnUnfitNodeIsHeard: it asks a better one at once, which may not be able to, and neighbours go on sending to
 // the dead node until somebody speaks.
 func TestTakeoverByAnUnfitNodeIsHeard(t *testing.T) {
