@@ -32,7 +32,8 @@ func WriteMarkdown(out io.Writer) error {
 	}{
 		{AlibabaCloud, "Alibaba Cloud", "Keys begin with `service.beta.kubernetes.io/alibaba-cloud-`, or with `service.beta.kubernetes.io/alicloud-`; " +
 			"case, `-` and `_` in what follows do not count, so the keys of 2017 such as `service.beta.kubernetes.io/alicloud-loadbalancer-ProtocolPort` work. " +
-			"Of two spellings of one setting the exact one with the first prefix wins, then the exact one with the second, then the others."},
+			"Of two spellings of one setting the exact one with the first prefix wins, then the exact one with the second, then the others. " +
+			"A manifest's `loadBalancerClass` of Alibaba Cloud [has to go](classes.md)."},
 		{MetalLB, "MetalLB", "Keys begin with `metallb.io/` or `metallb.universe.tf/`; of both, the first wins."},
 		{KubeVIP, "kube-vip", "Keys begin with `kube-vip.io/`."},
 	} {

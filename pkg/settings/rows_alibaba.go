@@ -55,7 +55,7 @@ func alibabaAddressRows() []Annotation {
 		{
 			Aliases: alibaba("connection-drain-timeout"), Level: OfPorts, Verdict: Works, sets: "connection-drain-timeout",
 			parse:    number(10, 900, func(d *draft, n int64) { d.drainSeconds = &n }, "0"),
-			Expected: "seconds, 10 to 900; 0 for the default", Default: "300", Does: "As `drain-timeout`.",
+			Expected: "seconds, 10 to 900; 0 for the default", Default: "300", Does: "As `drain-timeout`, but 300 if it is not given.",
 		},
 	}
 }
