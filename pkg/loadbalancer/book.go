@@ -27,7 +27,7 @@ type book struct {
 	vips  map[string]*v1alpha1.VirtualIP
 	// byKey holds the names of the VirtualIPs that a Service has claims on, or that are reserved for it.
 	byKey map[string]map[string]bool
-	// load counts, per node, the VirtualIPs of which it is the first candidate.
+	// load counts, per node, the VirtualIPs that it announces: where nobody does, those of which it is the first candidate.
 	load placement.Load
 	// pending holds the first candidates of addresses that are taken and not yet written; load counts them.
 	pending map[netip.Addr]string
@@ -127,8 +127,8 @@ func (b *book) link(vip *v1alpha1.VirtualIP) {
 		}
 		b.byKey[key][vip.Name] = true
 	}
-	if len(vip.Spec.Candidates) > 0 {
-		b.load[vip.Spec.Candidates[0]]++
+	if node := bearer(vip); node != "" {
+		b.load[node]++
 	}
 }
 
@@ -139,9 +139,18 @@ func (b *book) unlink(vip *v1alpha1.VirtualIP) {
 			delete(b.byKey, key)
 		}
 	}
-	if len(vip.Spec.Candidates) > 0 {
-		b.load[vip.Spec.Candidates[0]]--
+	if node := bearer(vip); node != "" {
+		b.load[node]--
 	}
+}
+
+// bearer returns the node whose load a VirtualIP is: the one that announces it, which need not be its first candidate any
+// more, or else the one that is to. It is empty where there is none.
+func bearer(vip *v1alpha1.VirtualIP) string {
+	if vip.Status.Node == "" && len(vip.Spec.Candidates) > 0 {
+		return vip.Spec.Candidates[0]
+	}
+	return vip.Status.Node
 }
 
 // claimedBy returns the VirtualIPs that the Service has claims on, by name; reserved ones are not among them.
