@@ -20,8 +20,8 @@ const namedNodes = 3
 // ReasonNoAnnouncer is the reason of the event that says that a label keeps all nodes from announcing an address.
 const ReasonNoAnnouncer = "NoAnnouncer"
 
-// excludedEverywhere warns of addresses that nobody announces, on layer 2 or by BGP, because the label
-// node.kubernetes.io/exclude-from-external-load-balancers is on every node that could.
+// excludedEverywhere warns of addresses for which no node is left, on layer 2 or by BGP, because the label
+// node.kubernetes.io/exclude-from-external-load-balancers is on every node that could announce them.
 func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.Warning {
 	var warnings []settings.Warning
 	for _, vip := range vips {
@@ -33,15 +33,16 @@ func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.W
 			how, _ := reach(candidate, address, vip.Spec.Announce)
 			return how == unreachable && !routed(candidate.node, vip.Spec.Announce)
 		})
-		if text := explainExclusion(vip.Spec.Address, within, r.config.Rules); text != "" {
+		if text := explainExclusion(&vip.Spec, within, r.config.Rules); text != "" {
 			warnings = append(warnings, settings.Warning{Reason: ReasonNoAnnouncer, Text: text})
 		}
 	}
 	return warnings
 }
 
-// explainExclusion is the warning for one address and the nodes that reach it, and empty where a node is left.
-func explainExclusion(address string, nodes []announcerNode, rules NodeRules) string {
+// explainExclusion is the warning for one address and the nodes that reach it, and empty where a node is left. An address that
+// has candidates keeps them (see place), and one of these goes on announcing it on layer 2.
+func explainExclusion(spec *v1alpha1.VirtualIPSpec, nodes []announcerNode, rules NodeRules) string {
 	var labelled []string
 	for _, candidate := range nodes {
 		if hindrance(candidate.node, rules) != whyExcluded {
@@ -57,6 +58,10 @@ func explainExclusion(address string, nodes []announcerNode, rules NodeRules) st
 	if more := len(labelled) - namedNodes; more > 0 {
 		names += fmt.Sprintf(" and %d more", more)
 	}
-	return fmt.Sprintf("nobody announces %s: every node that could has the label %s (%s); take it off, or set nodes.excludeLabel to Ignore in the cloud config",
-		address, corev1.LabelNodeExcludeBalancers, names)
+	what := "nobody announces " + spec.Address
+	if len(spec.Candidates) > 0 {
+		what = "no node is left for " + spec.Address + ", which stays on layer 2 where it is"
+	}
+	return fmt.Sprintf("%s: every node that could announce it has the label %s (%s); take it off, or set nodes.excludeLabel to Ignore in the cloud config",
+		what, corev1.LabelNodeExcludeBalancers, names)
 }
