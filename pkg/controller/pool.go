@@ -94,26 +94,26 @@ func capacity(report loadbalancer.PoolReport) v1alpha1.PoolCapacity {
 func conditions(pool *v1alpha1.AddressPool, report loadbalancer.PoolReport) []metav1.Condition {
 	ready := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: reasonReady,
-		Message: "The pool hands out addresses.",
+		Message: "the pool hands out addresses",
 	}
 	free := report.IPv4.Free.Plus(report.IPv6.Free)
 	switch {
 	case report.Err != nil:
 		ready.Status, ready.Reason = metav1.ConditionFalse, reasonInvalid
-		ready.Message = strings.ReplaceAll(report.Err.Error(), "\n", "; ") + ". The pool hands out nothing until this is mended; what is assigned stays."
+		ready.Message = strings.ReplaceAll(report.Err.Error(), "\n", "; ") + "; the pool hands out nothing until this is mended, what is assigned stays"
 	case pool.Spec.Disabled:
 		ready.Status, ready.Reason = metav1.ConditionFalse, reasonDisabled
-		ready.Message = "spec.disabled is true: what is assigned stays, nothing more is handed out."
+		ready.Message = "spec.disabled is true: what is assigned stays, nothing more is handed out"
 	case free.IsZero():
 		ready.Status, ready.Reason = metav1.ConditionFalse, reasonFull
-		ready.Message = "No address of the pool is free: add addresses, or another pool."
+		ready.Message = "no address of the pool is free: add addresses, or another pool"
 	}
 	if len(report.Outside) > 0 {
-		ready.Message += " " + outside(report.Outside)
+		ready.Message += "; " + outside(report.Outside)
 	}
 	overlap := metav1.Condition{
 		Type: v1alpha1.ConditionOverlap, Status: metav1.ConditionFalse, Reason: reasonNone,
-		Message: "No other pool and no node has addresses of the pool.",
+		Message: "no other pool and no node has addresses of the pool",
 	}
 	if len(report.Overlaps) > 0 {
 		overlap.Status, overlap.Reason, overlap.Message = metav1.ConditionTrue, reasonOverlap, overlaps(report.Overlaps)
@@ -126,7 +126,7 @@ func outside(all []ipam.Outside) string {
 	for _, one := range all[:min(len(all), named)] {
 		texts = append(texts, fmt.Sprintf("%s (%s)", one.Address, one.Holder.Key))
 	}
-	return fmt.Sprintf("%d assigned addresses lie outside the pool since it was edited, and stay: %s%s.",
+	return fmt.Sprintf("%d assigned addresses lie outside the pool since it was edited, and stay: %s%s",
 		len(all), strings.Join(texts, ", "), more(len(all)))
 }
 
@@ -135,7 +135,7 @@ func overlaps(all []ipam.Overlap) string {
 	for _, one := range all[:min(len(all), named)] {
 		texts = append(texts, one.String())
 	}
-	return strings.Join(texts, "; ") + more(len(all)) + "."
+	return strings.Join(texts, "; ") + more(len(all))
 }
 
 // more says that a list was cut.

@@ -36,7 +36,7 @@ func TestConditionsOfAPool(t *testing.T) {
 	}{
 		{"room", false, loadbalancer.PoolReport{IPv4: free}, metav1.ConditionTrue, "Ready", []string{"hands out"}},
 		{"room in the other family", false, loadbalancer.PoolReport{IPv4: full, IPv6: free}, metav1.ConditionTrue, "Ready", nil},
-		{"full", false, loadbalancer.PoolReport{IPv4: full}, metav1.ConditionFalse, "Full", []string{"No address", "add addresses"}},
+		{"full", false, loadbalancer.PoolReport{IPv4: full}, metav1.ConditionFalse, "Full", []string{"no address", "add addresses"}},
 		{"disabled", true, loadbalancer.PoolReport{IPv4: free}, metav1.ConditionFalse, "Disabled", []string{"spec.disabled", "stays"}},
 		{
 			"wrong before all else", true,
@@ -62,6 +62,9 @@ func TestConditionsOfAPool(t *testing.T) {
 				if !strings.Contains(ready.Message, word) {
 					t.Errorf("the message lacks %q: %s", word, ready.Message)
 				}
+			}
+			if first := ready.Message[:1]; strings.ToLower(first) != first || strings.HasSuffix(ready.Message, ".") {
+				t.Errorf("the message is not written as those of other objects are: %s", ready.Message)
 			}
 			if !meta.IsStatusConditionFalse(got, v1alpha1.ConditionOverlap) {
 				t.Errorf("Overlap in %+v", got)
