@@ -305,21 +305,6 @@ func (x *Index) Holder(addr netip.Addr) (Holder, bool) {
 	return held.holder(), true
 }
 
-// Lowest returns the lowest free address of a pool within a range: one that is
-// reserved for key if there is such a one. It takes nothing, and asks for
-// neither selectors nor limits; Pick does.
-func (x *Index) Lowest(poolName, key string, within Range, now time.Time) (netip.Addr, bool) {
-	x.Expire(now)
-	p, ok := x.byName[poolName]
-	if !ok || within.IsEmpty() {
-		return netip.Addr{}, false
-	}
-	if addr, ok := x.reservedFor(p, key, within); ok {
-		return addr, true
-	}
-	return p.taken.lowestFree(within)
-}
-
 // reservedFor returns the lowest address of p in the range that waits for key.
 func (x *Index) reservedFor(p *pool, key string, within Range) (netip.Addr, bool) {
 	for _, addr := range x.holds.byKey[key] {

@@ -130,7 +130,7 @@ func TestIndexAgainstModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"pools":      m.setPools,
 			"time":       m.pass,
-			"lowest":     m.lookUp,
+			"pick":       m.pick,
 			"take":       m.take,
 			"release":    m.release,
 			"reserve":    m.reserve,
@@ -171,15 +171,17 @@ func (m *machine) pass(t *rapid.T) {
 	m.expire(m.now)
 }
 
-func (m *machine) lookUp(t *rapid.T) {
+// pick asks one pool: nothing but addresses decides then.
+func (m *machine) pick(t *rapid.T) {
 	key, pool := drawKey(t), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "pool")
-	within := rapid.SampledFrom([]ipam.Range{
-		ipam.IPv4.Range(), ipam.IPv6.Range(),
-		mustParse("10.0.1.0/24"), mustParse("10.0.0.252-10.0.0.254"),
-	}).Draw(t, "within")
-	got, ok := m.x.Lowest(pool, key, within, m.now)
-	if want := m.lowest(pool, key, within); ok != want.IsValid() || got != want {
-		t.Fatalf("lowest of %s in %s for %s: got %v (%t), want %v", pool, within, key, got, ok, want)
+	family := rapid.SampledFrom([]ipam.Family{ipam.IPv4, ipam.IPv6}).Draw(t, "family")
+	got, err := m.x.Pick(ipam.Request{Key: key, Namespace: key[:1], Family: family, Pools: []string{pool}}, m.now)
+	want := ipam.Choice{Address: m.lowest(pool, key, family.Range()), Pool: pool}
+	if !want.Address.IsValid() {
+		want = ipam.Choice{}
+	}
+	if got != want || (err == nil) != want.Address.IsValid() {
+		t.Fatalf("pick of %s in %s for %s: got %v and error %v, want %v", family, pool, key, got, err, want)
 	}
 }
 

@@ -11,12 +11,12 @@ import (
 	"go4.org/netipx"
 )
 
-// ErrBadRange is what every error of ParseRange and RangeFrom wraps.
+// ErrBadRange is what every error of ParseRange wraps.
 var ErrBadRange = errors.New("bad address range")
 
-// Range is the addresses of one family from First to Last, both included. It
+// Range is the addresses of one family from a first to a last, both included. It
 // can be as large as all of IPv6. The zero Range is empty. Ranges are made by
-// ParseRange, RangeFrom and RangeOfPrefix, never reversed and never of mixed
+// ParseRange, RangeOfPrefix and SingleAddress, never reversed and never of mixed
 // families; they can be compared with ==.
 type Range struct {
 	first, last netip.Addr
@@ -46,15 +46,6 @@ func ParseRange(text string) (Range, error) {
 	}
 	if err != nil {
 		return Range{}, fmt.Errorf("%w %q: %w", ErrBadRange, text, err)
-	}
-	return r, nil
-}
-
-// RangeFrom returns the range from first to last, both included.
-func RangeFrom(first, last netip.Addr) (Range, error) {
-	r, err := firstLast(first, last)
-	if err != nil {
-		return Range{}, fmt.Errorf("%w \"%s-%s\": %w", ErrBadRange, first, last, err)
 	}
 	return r, nil
 }
@@ -136,12 +127,6 @@ func checkAddr(addr netip.Addr) error {
 	}
 	return nil
 }
-
-// First returns the lowest address of the range.
-func (r Range) First() netip.Addr { return r.first }
-
-// Last returns the highest address of the range.
-func (r Range) Last() netip.Addr { return r.last }
 
 // IsEmpty reports whether r is the zero Range.
 func (r Range) IsEmpty() bool { return !r.first.IsValid() }

@@ -55,8 +55,9 @@ func TestParseRange(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := mustRange(t, tc.text)
-			if r.First() != ip(tc.first) || r.Last() != ip(tc.last) {
-				t.Errorf("got %s to %s, want %s to %s", r.First(), r.Last(), tc.first, tc.last)
+			first, last := ip(tc.first), ip(tc.last)
+			if !r.Contains(first) || !r.Contains(last) || r.Contains(first.Prev()) || r.Contains(last.Next()) {
+				t.Errorf("got %s, want %s to %s", r, first, last)
 			}
 			if r.String() != tc.shown || r.Size().String() != tc.size {
 				t.Errorf("shown as %q of size %q, want %q of size %q", r, r.Size(), tc.shown, tc.size)
@@ -106,8 +107,8 @@ func FuzzParseRange(f *testing.F) {
 			}
 			return
 		}
-		if r.Last().Less(r.First()) || r.Size().IsZero() {
-			t.Fatalf("%q gave a reversed range %s", text, r)
+		if r.Size().IsZero() {
+			t.Fatalf("%q gave an empty range %s", text, r)
 		}
 		if again := mustRange(t, r.String()); again != r {
 			t.Fatalf("%q: %q reads back as %q", text, r, again)

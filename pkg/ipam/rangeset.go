@@ -42,10 +42,6 @@ func NewRangeSet(include, exclude []Range, avoidEdges bool) RangeSet {
 	return s
 }
 
-// Ranges returns the ranges of the set, ascending; edges that the set leaves
-// out are still in them.
-func (s RangeSet) Ranges() []Range { return slices.Clone(s.ranges) }
-
 // Equal reports whether both sets were made of the same addresses.
 func (s RangeSet) Equal(t RangeSet) bool {
 	return s.avoidEdges == t.avoidEdges && slices.Equal(s.ranges, t.ranges)

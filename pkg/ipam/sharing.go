@@ -3,12 +3,10 @@
 package ipam
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 )
 
 // ErrSharing is what every *SharingConflict wraps.
@@ -22,10 +20,9 @@ type Port struct {
 
 // Claim is one Service's use of an address.
 type Claim struct {
-	Namespace, Name, UID string
-	Created              time.Time // of the Service
-	Ports                []Port
-	SharingKey           string // "" shares with nobody
+	Namespace, Name string
+	Ports           []Port
+	SharingKey      string // "" shares with nobody
 	// Local is externalTrafficPolicy Local.
 	Local bool
 	// Selector is the Service's pod selector; empty for endpoints kept by hand.
@@ -157,34 +154,4 @@ func conflict(address Shared, older, newcomer Claim) *SharingConflict {
 // samePods reports whether both Services certainly have the same pods.
 func samePods(a, b Claim) bool {
 	return len(a.Selector) > 0 && a.Namespace == b.Namespace && maps.Equal(a.Selector, b.Selector)
-}
-
-// Refused is a claim that lost, and why.
-type Refused struct {
-	Claim    Claim
-	Conflict error // a *SharingConflict
-}
-
-// Settle lets all claims on an address in, oldest first, and returns those that
-// have it and those that lost. Claims of the address are the oldest, in their
-// order; the newcomers follow by creation time, then UID. A claim of the
-// address is judged too: an edit of its Service may have made it conflict with
-// an older one. A newcomer that is among the claims already is left out.
-func Settle(address Shared, newcomers []Claim) (have []Claim, lost []Refused) {
-	ordered := slices.SortedFunc(slices.Values(newcomers), func(a, b Claim) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.UID, b.UID))
-	})
-	all := address.Claims
-	address.Claims = nil
-	for _, claim := range slices.Concat(all, ordered) {
-		if slices.ContainsFunc(address.Claims, claim.is) {
-			continue
-		}
-		if err := Share(address, claim); err != nil {
-			lost = append(lost, Refused{Claim: claim, Conflict: err})
-			continue
-		}
-		address.Claims = append(address.Claims, claim)
-	}
-	return address.Claims, lost
 }

@@ -5,7 +5,6 @@ package ipam_test
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
@@ -13,11 +12,11 @@ import (
 func TestShare(t *testing.T) {
 	tcp53, udp53 := ipam.Port{Protocol: "TCP", Port: 53}, ipam.Port{Protocol: "UDP", Port: 53}
 	owner := ipam.Claim{
-		Namespace: "x", Name: "dns", UID: "1", SharingKey: "k", Ports: []ipam.Port{udp53},
+		Namespace: "x", Name: "dns", SharingKey: "k", Ports: []ipam.Port{udp53},
 		Selector: map[string]string{"app": "dns"}, Settings: map[string]string{"pool": "office"},
 	}
 	newcomer := owner
-	newcomer.Name, newcomer.UID, newcomer.Ports = "dns-tcp", "2", []ipam.Port{tcp53}
+	newcomer.Name, newcomer.Ports = "dns-tcp", []ipam.Port{tcp53}
 	for _, tc := range []struct {
 		name  string
 		edit  func(a *ipam.Shared, n *ipam.Claim)
@@ -74,34 +73,6 @@ func TestShare(t *testing.T) {
 			}
 			if conflict != nil && (conflict.Cause != tc.cause || tc.text != "" && err.Error() != tc.text) {
 				t.Errorf("got %s %q, want %s %q", conflict.Cause, err, tc.cause, tc.text)
-			}
-		})
-	}
-}
-
-func TestSettleOldestWins(t *testing.T) {
-	port := []ipam.Port{{Protocol: "TCP", Port: 80}}
-	claim := func(name, uid string, created int64, key string) ipam.Claim {
-		return ipam.Claim{Namespace: "x", Name: name, UID: uid, Created: time.Unix(created, 0), SharingKey: key, Ports: port}
-	}
-	for _, tc := range []struct {
-		name            string
-		claims          []ipam.Claim
-		newcomers       []ipam.Claim
-		winner, loserOf string
-	}{
-		{"who has it, though created later", []ipam.Claim{claim("a", "1", 9, "k")}, []ipam.Claim{claim("b", "2", 1, "k")}, "a", "x/a"},
-		{"the older of two newcomers", nil, []ipam.Claim{claim("a", "1", 9, "k"), claim("b", "2", 1, "k")}, "b", "x/b"},
-		{"the lower UID of two of one age", nil, []ipam.Claim{claim("a", "2", 1, "k"), claim("b", "1", 1, "k")}, "b", "x/b"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			have, lost := ipam.Settle(ipam.Shared{Claims: tc.claims}, tc.newcomers)
-			if len(have) != 1 || have[0].Name != tc.winner || len(lost) != 1 {
-				t.Fatalf("have %v, lost %v, want %s to win", have, lost, tc.winner)
-			}
-			var conflict *ipam.SharingConflict
-			if !errors.As(lost[0].Conflict, &conflict) || conflict.Owner != tc.loserOf {
-				t.Errorf("the loser is told %v, want the owner %s", lost[0].Conflict, tc.loserOf)
 			}
 		})
 	}

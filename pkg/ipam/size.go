@@ -3,7 +3,6 @@
 package ipam
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -55,19 +54,6 @@ func (s Size) minus(t Size) Size {
 
 // IsZero reports whether s is 0.
 func (s Size) IsZero() bool { return s == Size{} }
-
-// Compare returns -1, 0 or 1 as s is less than, equal to or greater than t.
-func (s Size) Compare(t Size) int {
-	return cmp.Or(cmp.Compare(s.hi, t.hi), cmp.Compare(s.lo, t.lo))
-}
-
-// Int64 returns s, or 2^63-1 where it is larger: for API fields.
-func (s Size) Int64() int64 {
-	if s.hi != 0 || s.lo > math.MaxInt64 {
-		return math.MaxInt64
-	}
-	return int64(s.lo)
-}
 
 // Float64 returns the nearest float64: for metrics.
 func (s Size) Float64() float64 { return math.Ldexp(float64(s.hi), 64) + float64(s.lo) }

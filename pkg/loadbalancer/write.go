@@ -37,7 +37,7 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 			now.Spec.Sharing = sharingOf(want)
 		}
 		before := wishes(&now.Spec)
-		withClaim(&now.Spec, claimOf(service, want))
+		putClaim(&now.Spec, claimOf(service, want))
 		return r.setAnnounce(&now.Spec, before)
 	})
 }
@@ -96,7 +96,7 @@ func (r *Reconciler) estranged(vip *v1alpha1.VirtualIP, service *corev1.Service)
 // key of the one that wants to be beside it.
 func (r *Reconciler) claimOnRecord(claim v1alpha1.ServiceClaim, key string) ipam.Claim {
 	recorded := ipam.Claim{
-		Namespace: claim.Namespace, Name: claim.Name, UID: string(claim.UID),
+		Namespace: claim.Namespace, Name: claim.Name,
 		SharingKey: claim.SharingKey, Settings: claim.Settings,
 		Local: claim.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 	}
@@ -119,8 +119,7 @@ func (r *Reconciler) claimOnRecord(claim v1alpha1.ServiceClaim, key string) ipam
 
 func newcomer(service *corev1.Service, want settings.Settings) ipam.Claim {
 	claim := ipam.Claim{
-		Namespace: service.Namespace, Name: service.Name, UID: string(service.UID),
-		Created:    service.CreationTimestamp.Time,
+		Namespace: service.Namespace, Name: service.Name,
 		SharingKey: want.SharingKey,
 		Local:      service.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal,
 		Selector:   service.Spec.Selector,
