@@ -21,7 +21,7 @@ import (
 
 // ofOwnClass tells whether a Service names Fairlead's class.
 func ofOwnClass(service *corev1.Service) bool {
-	return service.Spec.LoadBalancerClass != nil && *service.Spec.LoadBalancerClass == v1alpha1.LoadBalancerClass
+	return service.Spec.LoadBalancerClass != nil && !v1alpha1.OtherClass(service)
 }
 
 // managed tells whether a Service is one that this program gives addresses to.

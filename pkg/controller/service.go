@@ -18,7 +18,6 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
-	"github.com/fairlead-io/fairlead/pkg/settings"
 )
 
 // reconcileService makes a Service's VirtualIPs and its status what they should be. The finalizer comes with the status,
@@ -77,7 +76,7 @@ func (c *Controller) writeStatus(ctx context.Context, service *corev1.Service, s
 		c.config.Events.Event(service, corev1.EventTypeNormal, "EnsuredLoadBalancer", "Ensured load balancer")
 		return nil
 	}
-	klog.FromContext(ctx).Info("restored the status of a Service", "service", key)
+	klog.FromContext(ctx).Info("restored the status of a Service", "service", klog.KObj(service))
 	return nil
 }
 
@@ -87,12 +86,8 @@ func (c *Controller) explain(service *corev1.Service, err error) error {
 	if !loadbalancer.Permanent(err) {
 		return err
 	}
-	reason := loadbalancer.ReasonNotAssigned
-	if errors.Is(err, settings.ErrInvalid) {
-		reason = loadbalancer.ReasonInvalidSettings
-	}
 	if c.config.Balancers.Told(service, err) {
-		c.config.Events.Event(service, corev1.EventTypeWarning, reason, err.Error())
+		c.config.Events.Event(service, corev1.EventTypeWarning, loadbalancer.ReasonOf(err), err.Error())
 	}
 	return nil
 }

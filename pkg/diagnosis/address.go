@@ -109,10 +109,9 @@ func (c *Cluster) pending(service *corev1.Service) *Pending {
 	events := c.lastEvents(len(c.Events), func(object corev1.ObjectReference) bool { return object.UID == service.UID })
 	// A controller says at each attempt that it begins, and only once what is wrong.
 	warning := slices.IndexFunc(events, func(event Event) bool { return event.Type == corev1.EventTypeWarning })
-	class := service.Spec.LoadBalancerClass
 	switch {
-	case class != nil && *class != v1alpha1.LoadBalancerClass:
-		pending.Reason = fmt.Sprintf("spec.loadBalancerClass gives it to %s", *class)
+	case v1alpha1.OtherClass(service):
+		pending.Reason = fmt.Sprintf("spec.loadBalancerClass gives it to %s", *service.Spec.LoadBalancerClass)
 	case c.elsewhere(service):
 		pending.Reason = "an annotation gives it to another controller"
 	case len(events) > 0:

@@ -157,8 +157,6 @@ func (c *Cluster) elsewhere(service *corev1.Service) bool {
 
 // waits tells whether a Service is ours and lacks an address.
 func (c *Cluster) waits(service *corev1.Service) bool {
-	class := service.Spec.LoadBalancerClass
 	return service.Spec.Type == corev1.ServiceTypeLoadBalancer && service.DeletionTimestamp == nil &&
-		len(service.Status.LoadBalancer.Ingress) == 0 && !c.elsewhere(service) &&
-		(class == nil || *class == v1alpha1.LoadBalancerClass)
+		len(service.Status.LoadBalancer.Ingress) == 0 && !c.elsewhere(service) && !v1alpha1.OtherClass(service)
 }

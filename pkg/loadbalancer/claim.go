@@ -51,17 +51,18 @@ func claimOf(service *corev1.Service, want settings.Settings) v1alpha1.ServiceCl
 
 // findClaim returns the position of a Service's claim on a VirtualIP, or -1.
 func findClaim(vip *v1alpha1.VirtualIP, key string) int {
-	return slices.IndexFunc(vip.Spec.Services, func(claim v1alpha1.ServiceClaim) bool {
+	return claimAt(vip.Spec.Services, key)
+}
+
+func claimAt(claims []v1alpha1.ServiceClaim, key string) int {
+	return slices.IndexFunc(claims, func(claim v1alpha1.ServiceClaim) bool {
 		return Key(claim.Namespace, claim.Name) == key
 	})
 }
 
-// withClaim returns the spec with the Service's claim added or brought up to date. The order of claims stays: the oldest
-// comes first.
-func withClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
-	at := slices.IndexFunc(spec.Services, func(c v1alpha1.ServiceClaim) bool {
-		return c.Namespace == claim.Namespace && c.Name == claim.Name
-	})
+// putClaim adds a Service's claim to the spec, or replaces it in place: the oldest stays first.
+func putClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
+	at := claimAt(spec.Services, Key(claim.Namespace, claim.Name))
 	if at < 0 {
 		spec.Services = append(spec.Services, claim)
 	} else {

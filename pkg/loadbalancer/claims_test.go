@@ -189,12 +189,12 @@ func TestBookTellsReservationsFromClaims(t *testing.T) {
 func TestClaimsKeepTheirOrder(t *testing.T) {
 	vip := claimed("10.0.0.1", shared("k"))
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "a", UID: types.UID("u")}}
-	withClaim(&vip.Spec, claimOf(service, settings.Settings{}))
+	putClaim(&vip.Spec, claimOf(service, settings.Settings{}))
 	if len(vip.Spec.Services) != 2 || vip.Spec.Services[0].UID != "u" {
 		t.Errorf("claims %+v", vip.Spec.Services)
 	}
 	service.Name = "c"
-	withClaim(&vip.Spec, claimOf(service, settings.Settings{}))
+	putClaim(&vip.Spec, claimOf(service, settings.Settings{}))
 	if len(vip.Spec.Services) != 3 || vip.Spec.Services[2].Name != "c" {
 		t.Errorf("claims %+v", vip.Spec.Services)
 	}

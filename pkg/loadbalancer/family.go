@@ -44,8 +44,8 @@ func inFamily(vips []*v1alpha1.VirtualIP, family ipam.Family) []*v1alpha1.Virtua
 	return of
 }
 
-// satisfies tells whether an address that a Service has, or that is kept for it, is one that its settings ask for. What the pool says now does
-// not count: editing a pool never takes an address away.
+// satisfies tells whether an address that a Service has, or that is kept for it, is one that its settings ask for. What the
+// pool says now does not count: editing a pool never takes an address away.
 func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
 	addr, ok := address(vip)
 	if !ok || inConflict(vip) {
@@ -91,10 +91,7 @@ func inConflict(vip *v1alpha1.VirtualIP) bool {
 // the Service has published: clients know the address, and it is not to change by the way.
 func stays(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
 	addr, ok := address(vip)
-	published := slices.ContainsFunc(service.Status.LoadBalancer.Ingress, func(ingress corev1.LoadBalancerIngress) bool {
-		return ingress.IP == vip.Spec.Address
-	})
-	if !ok || !published || inConflict(vip) {
+	if !ok || !Shows(service, vip.Spec.Address) || inConflict(vip) {
 		return nil
 	}
 	const remedy = "to move it, delete the Service and make it again, or remove the annotation first"

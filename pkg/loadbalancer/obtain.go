@@ -274,7 +274,7 @@ func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Setting
 			Sharing: sharingOf(want), NodeRules: r.config.Rules.onRecord(),
 		},
 	}
-	withClaim(&vip.Spec, claimOf(service, want))
+	putClaim(&vip.Spec, claimOf(service, want))
 	announce, err := r.announce(&vip.Spec, want.Address, settings.AddressSettings{})
 	vip.Spec.Announce = announce
 	return vip, err

@@ -113,7 +113,7 @@ func (r *Reconciler) restoreClaims() {
 	shownBy := map[netip.Addr][]string{}
 	for _, service := range services {
 		for _, ingress := range service.Status.LoadBalancer.Ingress {
-			if addr, err := netip.ParseAddr(ingress.IP); err == nil && (service.Spec.LoadBalancerClass == nil || *service.Spec.LoadBalancerClass == v1alpha1.LoadBalancerClass) {
+			if addr, err := netip.ParseAddr(ingress.IP); err == nil && !v1alpha1.OtherClass(service) {
 				shownBy[addr] = append(shownBy[addr], Key(service.Namespace, service.Name))
 			}
 		}
@@ -165,7 +165,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	}
 	standing, failed := r.uphold(ctx, key)
 	if failed != nil {
-		klog.FromContext(ctx).Info("what a Service has was not brought up to date", "service", key, "err", failed)
+		klog.FromContext(ctx).Info("what a Service has was not brought up to date", "service", klog.KObj(service), "err", failed)
 	}
 	if len(vips) > 0 {
 		if Permanent(err) {

@@ -84,7 +84,7 @@ func ownValues() map[string]values {
 		"nodes":                            {split("edge=true|zone in (a,b),!old|rack|rack=1,rack=1,!old"), split("=|a=b=c|zone in a|rack=1,rack=2|rack=1,edge,rack==2")},
 		"zones":                            {split("a|a,b,c"), split("a,a|a,b,c,d|a b")},
 		"bgp-peers":                        {split("tor-a|tor-a,tor-b"), split("Tor|a,a|a,,b")},
-		"bgp-communities":                  {split("64512:100|64512:1:2,no-export"), split("64512|65536:1|1:2:3:4|no-such|64512:1,64512:1")},
+		"bgp-communities":                  {split("64512:100|64512:1:2,no-export"), split("64512|65536:1|064512:1|64512:00000000000000001|1:2:3:4|no-such|64512:1,64512:1")},
 		"bgp-local-preference":             within("0", "-1", "4294967295", "4294967296"),
 		"bgp-med":                          within("0", "-1", "4294967295", "4294967296"),
 		"bgp-as-path-prepend":              within("1", "0", "16", "17"),

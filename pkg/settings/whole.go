@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/bgp/community"
 )
 
 // Announce chooses among the ways in which a pool is announced.
@@ -264,7 +265,8 @@ func parsePeers(d *draft, value string) (string, error) {
 
 func parseCommunities(d *draft, value string) (string, error) {
 	items, err := distinct(value, "community", maxCommunities, func(item string) error {
-		if !isCommunity(item) {
+		parsed, err := community.Parse(item)
+		if err != nil || strings.Contains(item, ":") && parsed.String() != item { // the API takes no more than some leading zeros
 			return fmt.Errorf("%q: expected a community such as 64512:100, 64512:1:2 or no-export", item)
 		}
 		return nil
@@ -274,30 +276,6 @@ func parseCommunities(d *draft, value string) (string, error) {
 	}
 	d.Address.Communities = items
 	return strings.Join(items, ","), nil
-}
-
-// isCommunity tells whether a text is a standard community (RFC 1997), a large one (RFC 8092) or the name of a well-known
-// one.
-func isCommunity(text string) bool {
-	parts, most := strings.Split(text, ":"), int64(1<<16-1)
-	switch len(parts) {
-	case 1:
-		return slices.Contains([]string{
-			"graceful-shutdown", "accept-own", "llgr-stale", "no-llgr", "accept-own-nexthop", "blackhole", "no-export",
-			"no-advertise", "no-export-subconfed", "local-as", "no-peer",
-		}, text)
-	case 2:
-	case 3:
-		most = 1<<32 - 1
-	default:
-		return false
-	}
-	for _, part := range parts {
-		if _, err := parseNumber(part, 0, most); err != nil {
-			return false
-		}
-	}
-	return true
 }
 
 // attribute reads a 32-bit attribute of BGP.

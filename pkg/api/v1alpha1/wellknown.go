@@ -2,6 +2,8 @@
 
 package v1alpha1
 
+import corev1 "k8s.io/api/core/v1"
+
 // Condition types of Fairlead's objects.
 const (
 	// ConditionReady of an AddressPool: it can hand out addresses. Of an Announcer: it takes part.
@@ -37,3 +39,9 @@ const (
 	// ScaleDownTaint is the key of the taint that the cluster autoscaler sets on a node it is about to remove.
 	ScaleDownTaint = "ToBeDeletedByClusterAutoscaler"
 )
+
+// OtherClass tells whether a Service names a class that is not Fairlead's: it is another controller's.
+func OtherClass(service *corev1.Service) bool {
+	class := service.Spec.LoadBalancerClass
+	return class != nil && *class != LoadBalancerClass
+}
