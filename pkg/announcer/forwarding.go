@@ -30,8 +30,8 @@ func looksForwarded(_ context.Context, addr netip.Addr, p portOf) (bool, error) 
 	if !from.IsValid() {
 		return true, nil
 	}
-	flow := flow{from: from, to: netip.AddrPortFrom(addr, p.port), protocol: protocolNumber(p.protocol)}
-	answerFrom, err := flow.answerFrom()
+	made := flow{from: from, to: netip.AddrPortFrom(addr, p.port), protocol: protocolNumber(p.protocol)}
+	answerFrom, err := made.answerFrom()
 	if errors.Is(err, unix.ENOENT) {
 		return true, nil
 	}
@@ -39,7 +39,7 @@ func looksForwarded(_ context.Context, addr netip.Addr, p portOf) (bool, error) 
 		return false, fmt.Errorf("check of %v port %d/%s: connection tracking: %w", addr, p.port, p.protocol, err)
 	}
 	// It would otherwise stay for two minutes. That it may be gone already is as good.
-	_ = flow.forget()
+	_ = made.forget()
 	return answerFrom != addr, nil
 }
 
@@ -108,36 +108,22 @@ type flow struct {
 	protocol uint8
 }
 
-// Messages and attributes of linux/netfilter/nfnetlink_conntrack.h.
-const (
-	ctGet, ctDelete          = 1, 2
-	ctaTupleOrig             = 1
-	ctaTupleReply            = 2
-	ctaTupleIP               = 1
-	ctaTupleProto            = 2
-	ctaIPv4Src, ctaIPv4Dst   = 1, 2
-	ctaIPv6Src, ctaIPv6Dst   = 3, 4
-	ctaProtoNum              = 1
-	ctaProtoSrc, ctaProtoDst = 2, 3
-	subsystem                = 1 // NFNL_SUBSYS_CTNETLINK
-)
-
 // answerFrom returns the address that the kernel expects the answers of the flow from; unix.ENOENT if it has no such
 // flow.
 func (f flow) answerFrom() (netip.Addr, error) {
-	messages, err := f.request(ctGet, unix.NLM_F_ACK).Execute(unix.NETLINK_NETFILTER, 0)
+	messages, err := f.request(nl.IPCTNL_MSG_CT_GET, unix.NLM_F_ACK).Execute(unix.NETLINK_NETFILTER, 0)
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	if len(messages) == 0 || len(messages[0]) < nl.SizeofNfgenmsg {
 		return netip.Addr{}, unix.ENOENT
 	}
-	srcType := uint16(ctaIPv4Src)
+	srcType := uint16(nl.CTA_IP_V4_SRC)
 	if f.to.Addr().Is6() {
-		srcType = ctaIPv6Src
+		srcType = nl.CTA_IP_V6_SRC
 	}
 	b := messages[0][nl.SizeofNfgenmsg:]
-	for _, attr := range []uint16{ctaTupleReply, ctaTupleIP, srcType} {
+	for _, attr := range []uint16{nl.CTA_TUPLE_REPLY, nl.CTA_TUPLE_IP, srcType} {
 		if b, err = attribute(b, attr); err != nil {
 			return netip.Addr{}, err
 		}
@@ -151,25 +137,25 @@ func (f flow) answerFrom() (netip.Addr, error) {
 
 // forget removes the flow.
 func (f flow) forget() error {
-	_, err := f.request(ctDelete, unix.NLM_F_ACK).Execute(unix.NETLINK_NETFILTER, 0)
+	_, err := f.request(nl.IPCTNL_MSG_CT_DELETE, unix.NLM_F_ACK).Execute(unix.NETLINK_NETFILTER, 0)
 	return err
 }
 
 func (f flow) request(kind, flags int) *nl.NetlinkRequest {
-	family, src, dst := unix.AF_INET, ctaIPv4Src, ctaIPv4Dst
+	family, src, dst := unix.AF_INET, nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
 	if f.to.Addr().Is6() {
-		family, src, dst = unix.AF_INET6, ctaIPv6Src, ctaIPv6Dst
+		family, src, dst = unix.AF_INET6, nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
 	}
-	req := nl.NewNetlinkRequest(subsystem<<8|kind, flags)
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|kind, flags)
 	req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(family)})
-	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|ctaTupleOrig, nil)
-	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|ctaTupleIP, nil)
+	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, nil)
+	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_IP, nil)
 	ip.AddRtAttr(src, f.from.Addr().AsSlice())
 	ip.AddRtAttr(dst, f.to.Addr().AsSlice())
-	proto := tuple.AddRtAttr(unix.NLA_F_NESTED|ctaTupleProto, nil)
-	proto.AddRtAttr(ctaProtoNum, []byte{f.protocol})
-	proto.AddRtAttr(ctaProtoSrc, binary.BigEndian.AppendUint16(nil, f.from.Port()))
-	proto.AddRtAttr(ctaProtoDst, binary.BigEndian.AppendUint16(nil, f.to.Port()))
+	proto := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_PROTO, nil)
+	proto.AddRtAttr(nl.CTA_PROTO_NUM, []byte{f.protocol})
+	proto.AddRtAttr(nl.CTA_PROTO_SRC_PORT, binary.BigEndian.AppendUint16(nil, f.from.Port()))
+	proto.AddRtAttr(nl.CTA_PROTO_DST_PORT, binary.BigEndian.AppendUint16(nil, f.to.Port()))
 	req.AddData(tuple)
 	return req
 }

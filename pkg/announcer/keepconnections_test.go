@@ -93,7 +93,8 @@ func TestTakeoverWaitsNotLongForTheKernel(t *testing.T) {
 		{"takeover", []ownership.Announce{takeover}, takeoverPatience, via},
 		{"handover", []ownership.Announce{{Address: addrOfA(), Term: 2, Cause: ownership.CauseHandover, From: "n2"}}, busy, via},
 		{
-			"takeover, then new", []ownership.Announce{takeover, {Address: addrOfA(), Term: 3, Cause: ownership.CauseInitial}},
+			"takeover, then new",
+			[]ownership.Announce{takeover, {Address: addrOfA(), Term: 3, Cause: ownership.CauseInitial}},
 			2 * takeoverPatience, nil,
 		},
 	} {
