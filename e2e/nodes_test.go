@@ -135,7 +135,7 @@ func (c *cloud) silentNode(t *testing.T, name, providerID string, edit func(*cor
 // onlyWhatIsGoneGoes has three nodes that no kubelet reports of. One is another provider's, and of one nobody has said that
 // it is gone; both were there before the third, so that the pass that finds the third has looked at them.
 func onlyWhatIsGoneGoes(t *testing.T, c *cloud, ccm *lab.Process) {
-	declare := func(node *corev1.Node) { node.Annotations = map[string]string{"fairlead.dev/decommissioned": "true"} }
+	declare := func(node *corev1.Node) { node.Annotations = map[string]string{v1alpha1.DecommissionedKey: "true"} }
 	c.silentNode(t, "silent", "fairlead://silent", func(*corev1.Node) {})
 	c.silentNode(t, "foreign", "aws:///eu-1/i-1", func(node *corev1.Node) {
 		declare(node)

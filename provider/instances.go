@@ -20,10 +20,6 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
-// DecommissionedAnnotation with any value but "false" tells that a node's machine is gone for good. Only then, and only
-// while the node is not ready, may the node lifecycle controller delete the Node object.
-const DecommissionedAnnotation = "fairlead.dev/decommissioned"
-
 // instanceType is what every node gets as node.kubernetes.io/instance-type.
 const instanceType = "machine"
 
@@ -38,7 +34,7 @@ var _ cloudprovider.InstancesV2 = &instances{}
 // InstanceExists implements cloudprovider.InstancesV2. False makes the framework delete the Node object, so it is said
 // only where a person has said so first, and never of another provider's node.
 func (i *instances) InstanceExists(_ context.Context, node *corev1.Node) (bool, error) {
-	value, said := node.Annotations[DecommissionedAnnotation]
+	value, said := node.Annotations[v1alpha1.DecommissionedKey]
 	return !said || value == "false" || isReady(node) || isForeign(node), nil
 }
 

@@ -44,7 +44,7 @@ func ready(status corev1.ConditionStatus) func(*corev1.Node) {
 }
 
 func TestOnlyADecommissionedNodeOfOursThatIsNotReadyIsGone(t *testing.T) {
-	decommissioned := func(n *corev1.Node) { n.Annotations[DecommissionedAnnotation] = "" }
+	decommissioned := func(n *corev1.Node) { n.Annotations[v1alpha1.DecommissionedKey] = "" }
 	for _, test := range []struct {
 		name  string
 		edits []func(*corev1.Node)
@@ -56,7 +56,7 @@ func TestOnlyADecommissionedNodeOfOursThatIsNotReadyIsGone(t *testing.T) {
 		{"decommissioned and still ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionTrue)}, true},
 		{"decommissioned and not ready", []func(*corev1.Node){decommissioned, ready(corev1.ConditionUnknown)}, false},
 		{"not decommissioned after all", []func(*corev1.Node){
-			func(n *corev1.Node) { n.Annotations[DecommissionedAnnotation] = "false" }, ready(corev1.ConditionFalse),
+			func(n *corev1.Node) { n.Annotations[v1alpha1.DecommissionedKey] = "false" }, ready(corev1.ConditionFalse),
 		}, true},
 		{"decommissioned, and another provider's", []func(*corev1.Node){
 			decommissioned, ready(corev1.ConditionFalse),

@@ -24,7 +24,7 @@ const (
 // hostWatch tells members whose agent has failed from hosts that are gone: a host that lives refuses the connection to
 // the port its agent had, or its kernel takes it, and either is an answer. All methods are safe for concurrent use.
 type hostWatch struct {
-	// dial connects to an address; nil means a TCP connection.
+	// dial connects to an address, by TCP outside of tests.
 	dial    func(ctx context.Context, addr netip.AddrPort) error
 	changed func() // called after a change of unreachable
 

@@ -8,7 +8,7 @@ import (
 
 const metricsNamespace, metricsSubsystem = "fairlead", "announcer"
 
-// agentMetrics are what the agent itself counts; what gossip and layer 2 count is read from them (collector.go).
+// agentMetrics are what the agent itself counts; what gossip and layer 2 count is read from them (totals.go).
 type agentMetrics struct {
 	registry metrics.KubeRegistry
 	*probeMetrics

@@ -52,7 +52,7 @@ func NodesOf(c *Cluster) []Node {
 		}
 		if lost := len(c.lostBy(node.Name)); lost > 0 {
 			report.lacks(fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.Announcers)),
-				"look at the node's link, and whether UDP 7946 and 7947 pass between the nodes")
+				"look at the node's link, and whether TCP and UDP 7946 and UDP 7947 (or those of --gossip-port) pass between the nodes")
 		}
 		nodes = append(nodes, report)
 	}

@@ -32,6 +32,10 @@ const (
 	ElsewhereKey = "service.beta.kubernetes.io/class"
 )
 
+// DecommissionedKey is an annotation of a Node: any value but "false" tells that the machine is gone for good. Only then, and
+// only while the node is not ready, is the Node object deleted.
+const DecommissionedKey = "fairlead.dev/decommissioned"
+
 // Signs on a Node that it shall hand over its addresses.
 const (
 	// DrainKey is an annotation or label that says so with the value true.

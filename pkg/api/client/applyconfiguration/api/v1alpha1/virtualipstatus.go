@@ -12,8 +12,8 @@ import (
 // VirtualIPStatusApplyConfiguration represents a declarative configuration of the VirtualIPStatus type for use
 // with apply.
 //
-// VirtualIPStatus is written by the announcer that owns the address; conditions of one that is announced by BGP alone, by the
-// first by name of the announcers that do.
+// VirtualIPStatus is written by the announcer that owns the address. Where an address is announced by BGP alone there is no
+// owner: then the first by name of the nodes that announce it writes the conditions.
 type VirtualIPStatusApplyConfiguration struct {
 	// node that announces the address on layer 2, as it said itself. It is cleared by the node that lets go of the address
 	// and replaced by the one that takes it; a node that died stays here for as long as no other takes its place.
