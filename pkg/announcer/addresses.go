@@ -3,7 +3,9 @@
 package announcer
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -24,6 +26,8 @@ type address struct {
 	decision decision
 	// stale: since it was last judged, this node was no candidate, and what it told of its gate says nothing any more.
 	stale bool
+	// patience is what the machine was last told of it.
+	patience time.Duration
 
 	// rival is a node of the cluster that announces the address too, and that gossip does not reach.
 	rival string
@@ -184,7 +188,7 @@ func (a *agent) toldGate(ad *address) bool {
 	told, known := a.machine.Gate(ad.addr)
 	switch {
 	case ad.decision.gateKnown:
-		return known && told == ad.decision.gate
+		return known && told == ad.decision.gate && ad.patience == ad.decision.patience
 	case ad.stale && !ad.claim.held: // one that holds the address goes on by what it last knew
 		return !known
 	}
@@ -193,13 +197,18 @@ func (a *agent) toldGate(ad *address) bool {
 
 // tellGates tells the machine the gates that changed, in one event each.
 func (a *agent) tellGates(ctx context.Context) {
-	byGate := map[ownership.Gate][]netip.Addr{}
+	type statement struct {
+		gate     ownership.Gate
+		patience time.Duration
+	}
+	alike := map[statement][]netip.Addr{}
 	var unjudged []netip.Addr
 	for addr, ad := range a.gateChanged {
 		switch {
 		case a.toldGate(ad):
 		case ad.decision.gateKnown:
-			byGate[ad.decision.gate] = append(byGate[ad.decision.gate], addr)
+			s := statement{ad.decision.gate, ad.decision.patience}
+			alike[s], ad.patience = append(alike[s], addr), s.patience
 		default:
 			unjudged = append(unjudged, addr)
 		}
@@ -208,9 +217,9 @@ func (a *agent) tellGates(ctx context.Context) {
 	if len(unjudged) > 0 {
 		a.step(ctx, ownership.Unjudged{Addresses: unjudged})
 	}
-	for _, g := range []ownership.Gate{ownership.GateOpen, ownership.GateUnhealthy, ownership.GateClosed} {
-		if len(byGate[g]) > 0 {
-			a.step(ctx, ownership.Eligible{Addresses: byGate[g], Gate: g})
-		}
+	for _, s := range slices.SortedFunc(maps.Keys(alike), func(s, o statement) int {
+		return cmp.Or(cmp.Compare(s.gate, o.gate), cmp.Compare(s.patience, o.patience))
+	}) {
+		a.step(ctx, ownership.Eligible{Addresses: alike[s], Gate: s.gate, Patience: s.patience})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -69,6 +70,8 @@ type decision struct {
 	// gate of this node for the address, once gateKnown.
 	gate      ownership.Gate
 	gateKnown bool
+	// patience is how long this node, if it announces the address, waits before it asks another one to.
+	patience time.Duration
 	// reason tells in words why the gate is not open.
 	reason string
 	// unhealthy: all is well but for the health check.
@@ -120,6 +123,9 @@ func decide(node nodeView, a addressView) decision {
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node does not answer its health check"
 	case node.gatewayLost:
 		d.gate, d.reason = ownership.GateUnhealthy, "the gateway does not answer this node any more"
+		if (a.programming == programmed || a.programming == programmingUnknown) && a.health.failure == "" {
+			d.patience = gatewayPatience
+		}
 	case a.programming == notProgrammed:
 		d.gate, d.reason = ownership.GateUnhealthy, "kube-proxy of this node has not programmed the address"
 	case a.programming == withoutEndpoint:

@@ -5,6 +5,7 @@ package announcer
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -124,6 +125,15 @@ func TestDecideWhoIsFit(t *testing.T) {
 		},
 		{
 			"gateway lost", func(n *nodeView, _ *addressView) { n.gatewayLost = true },
+			decision{
+				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
+				reason: "the gateway does not answer this node any more", patience: 3 * time.Second,
+			},
+		},
+		{
+			"gateway lost, and failing in other ways", func(n *nodeView, a *addressView) {
+				n.gatewayLost, a.health.failure = true, "no answer"
+			},
 			decision{
 				configured: true, candidate: true, probe: true, gateKnown: true, gate: ownership.GateUnhealthy,
 				reason: "the gateway does not answer this node any more",

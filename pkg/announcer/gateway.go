@@ -22,6 +22,9 @@ const (
 	// patientInterval between two questions, and patientFailures in a row, where the answer only ranks this node behind others.
 	patientInterval = 2 * time.Second
 	patientFailures = 3
+	// gatewayPatience is how long an owner that has lost its gateway keeps what others could have: a gateway that is gone is
+	// gone for all, and they ask at other moments.
+	gatewayPatience = patientInterval + time.Second
 )
 
 // gatewayWatch finds out whether the node reaches its gateway, by asking for its hardware address as the kernel does. In a

@@ -53,3 +53,27 @@ func TestNodeThatHandsOverAnnouncesUnaskedNoMore(t *testing.T) {
 		})
 	}
 }
+
+// TestLostGatewayIsLostToOthersToo: the node that has the address waits for them to find out.
+func TestLostGatewayIsLostToOthersToo(t *testing.T) {
+	vip := vipA(func(vip *v1alpha1.VirtualIP) { vip.Spec.Candidates = []string{"n1", "n2"} })
+	withLoop(t, vip, func(l *loopTest) {
+		l.pass(probeTime + time.Second)
+		l.call(func(ctx context.Context) {
+			l.step(ctx, ownership.MembersChanged{Alive: []string{"n2"}, Voters: []string{"n1", "n2"}})
+			l.step(ctx, ownership.Heard{Message: ownership.Message{From: "n2", Incarnation: 1, Seq: 1, Settled: true, Check: true}})
+			l.gatewayAsked(ctx, false, true)
+		})
+		l.pass(2900 * time.Millisecond)
+		if gate, _ := l.machine.Gate(addrOfA()); gate != ownership.GateUnhealthy {
+			t.Errorf("gate %v, want the others to know at once", gate)
+		}
+		if got := l.wire.postponed; len(got) > 0 {
+			t.Errorf("another node asked to take over, before it has had the time to find out: %v", got)
+		}
+		l.pass(200 * time.Millisecond)
+		if got := l.wire.postponed; !slices.Equal(got, []netip.Addr{addrOfA()}) {
+			t.Errorf("no other node asked to take over when it still reaches the gateway: %v", got)
+		}
+	})
+}

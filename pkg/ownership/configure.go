@@ -51,7 +51,7 @@ func (ev Unjudged) apply(m *Machine) {
 func (ev Eligible) apply(m *Machine) {
 	for _, a := range ev.Addresses {
 		r := m.record(a)
-		r.gate, r.gateKnown = ev.Gate, true
+		r.gate, r.gateKnown, r.patience = ev.Gate, true, ev.Patience
 		m.touch(r)
 	}
 }

@@ -125,7 +125,7 @@ func (m *Machine) announce(r *record, cause Cause, from string) {
 func (m *Machine) withdraw(r *record, cause Cause) {
 	m.held--
 	m.timers.stop(r)
-	r.attempt, r.askUntil = 0, time.Time{}
+	r.attempt, r.askUntil, r.bettered = 0, time.Time{}, time.Time{}
 	m.actions = append(m.actions, Withdraw{Address: r.address, Term: r.own.Term, Cause: cause})
 	m.state(r, Entry{Address: r.address, Term: r.own.Term, Gate: r.own.Gate, Silent: r.own.Silent})
 }

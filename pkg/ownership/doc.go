@@ -30,7 +30,8 @@
 //     that member holds, or has waited [Options].SyncTimeout for it.
 //   - An owner that is unhealthy, draining or no longer a candidate asks a better
 //     candidate by name to take over, and withdraws on hearing that it has.
-//   - Where all candidates are unhealthy, all count as healthy.
+//   - Where all candidates are unhealthy, all count as healthy. An owner may be
+//     patient, see [Eligible]: what befalls all nodes then moves nothing.
 //
 // For addresses that routers spread over several nodes there is no owner. The
 // machine only carries what the nodes say of them, see [Route].

@@ -2,7 +2,10 @@
 
 package ownership
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Event is something that a [Machine] reacts to; one of the types of this
 // package whose comment says so.
@@ -53,6 +56,10 @@ type Heard struct{ Message Message }
 type Eligible struct {
 	Addresses []netip.Addr
 	Gate      Gate
+	// Patience, with GateUnhealthy, is how long an owner goes on while there is a
+	// better candidate before it asks that one: the time in which the others come
+	// to know of a fault, or its end, that all nodes have in common.
+	Patience time.Duration
 }
 
 // Announced is an event: this node answers for these addresses, which it was

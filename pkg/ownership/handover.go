@@ -22,8 +22,12 @@ func (m *Machine) offer(r *record) {
 	heirs := m.heirs(r)
 	if len(heirs) == 0 {
 		m.timers.stop(r)
-		r.attempt = 0
+		r.attempt, r.bettered = 0, time.Time{}
 		m.yield(r, PhaseHolding, "")
+		return
+	}
+	if due := m.patient(r); m.now.Before(due) {
+		m.timers.set(r, due)
 		return
 	}
 	if r.own.Phase == PhaseYielding && slices.Contains(heirs, r.own.Successor) && m.now.Before(r.askUntil) {
@@ -41,6 +45,20 @@ func (m *Machine) offer(r *record) {
 		m.actions = append(m.actions, Offered{Address: r.address, For: m.opt.HandoverTimeout + m.opt.HandoverTimeout/5})
 	}
 	m.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])
+}
+
+// patient returns until when this node, for which there is a better one, asks
+// nobody; the zero time where it has no reason to wait.
+func (m *Machine) patient(r *record) time.Time {
+	waits := r.patience > 0 && r.gate == GateUnhealthy && r.own.Phase == PhaseHolding
+	if !waits || m.draining || !slices.Contains(r.candidates, m.opt.Self) {
+		r.bettered = time.Time{}
+		return time.Time{}
+	}
+	if r.bettered.IsZero() {
+		r.bettered = m.now
+	}
+	return r.bettered.Add(r.patience)
 }
 
 // speakAgain has an address announced again that another node may have announced

@@ -99,6 +99,7 @@ type record struct {
 	epoch      int64
 	gate       Gate
 	gateKnown  bool
+	patience   time.Duration // see Eligible
 	route      Route
 
 	own       Entry
@@ -113,6 +114,7 @@ type record struct {
 	wakeAt    time.Time // the one deadline that counts
 	attempt   int       // of handing over
 	askUntil  time.Time
+	bettered  time.Time // since when there is a better one, for a patient owner
 	spoken    time.Time // when this node last began to announce it in place of one that is gone
 	outlived  uint64    // highest term of another's claim that ended while this node held it
 

@@ -45,7 +45,7 @@ func (c *cluster) settled(addresses ...Address) *cluster {
 	for _, n := range c.names {
 		c.step(n, Configured{addresses})
 		for _, a := range addresses {
-			c.step(n, Eligible{[]netip.Addr{a.Address}, GateOpen})
+			c.step(n, Eligible{Addresses: []netip.Addr{a.Address}, Gate: GateOpen})
 		}
 	}
 	for _, n := range c.names {
@@ -171,7 +171,7 @@ func TestHandoverPassesOverTheMute(t *testing.T) {
 	c.members()
 	for _, n := range []string{"n1", "n3"} {
 		c.step(n, Configured{[]Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}})
-		c.step(n, Eligible{[]netip.Addr{addrA}, GateOpen})
+		c.step(n, Eligible{Addresses: []netip.Addr{addrA}, Gate: GateOpen})
 	}
 	for _, n := range c.names {
 		c.step(n, Settled{})
@@ -228,7 +228,7 @@ func TestHandedOverTwiceAtOnce(t *testing.T) {
 	c := three(t)
 	c.step("n1", Drain{true})
 	c.pass(148 * time.Millisecond)
-	c.step("n2", Eligible{[]netip.Addr{addrA}, GateUnhealthy})
+	c.step("n2", Eligible{Addresses: []netip.Addr{addrA}, Gate: GateUnhealthy})
 	c.want("n2 is not well", addrA, "n3")
 	want := []Action{
 		Announce{Address: addrA, Term: 2, Cause: CauseHandover, From: "n1"},
@@ -246,7 +246,7 @@ func TestTakeoverByAnUnfitNodeIsHeard(t *testing.T) {
 	addresses := []Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}
 	c := newCluster(t, "n1", "n2", "n3").settled(addresses...)
 	c.step("n3", Unjudged{[]netip.Addr{addrA}})
-	c.step("n2", Eligible{[]netip.Addr{addrA}, GateUnhealthy})
+	c.step("n2", Eligible{Addresses: []netip.Addr{addrA}, Gate: GateUnhealthy})
 	c.cut["n1"] = true
 	c.members()
 	c.pass(400 * time.Millisecond)
@@ -266,7 +266,7 @@ func TestOwnerSpeaksAgainWhenItsSuccessorIsGone(t *testing.T) {
 		inVain time.Duration
 		want   []Action
 	}{
-		{"nobody else is better", Eligible{[]netip.Addr{addrA}, GateClosed}, 0, []Action{offered, again}},
+		{"nobody else is better", Eligible{Addresses: []netip.Addr{addrA}, Gate: GateClosed}, 0, []Action{offered, again}},
 		{"the next one is mute", Removed{[]netip.Addr{addrA}}, 0, []Action{offered, again}},
 		{"it was the second one asked", Removed{[]netip.Addr{addrA}}, 2500 * time.Millisecond, []Action{offered, offered, again}},
 	} {
@@ -293,12 +293,62 @@ func TestOwnerSpeaksAgainWhenALaterOneHasLetGo(t *testing.T) {
 		c.step(n, MembersChanged{Alive: []string{"n2", "n3"}, Voters: c.names})
 	}
 	c.want("n1 is not told", addrA, "n1", "n2")
-	c.step("n2", Eligible{[]netip.Addr{addrA}, GateClosed})
+	c.step("n2", Eligible{Addresses: []netip.Addr{addrA}, Gate: GateClosed})
 	c.cut["n1"] = false
 	c.pass(5 * time.Second)
 	c.want("n1 goes on", addrA, "n1")
 	if diff := cmp.Diff([]Action{Reannounce{addrA}}, c.actions["n1"], cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
+// TestFaultOfAllNodesMovesNothing: each finds it out, and its end, in its own time.
+func TestFaultOfAllNodesMovesNothing(t *testing.T) {
+	addresses := []Address{{addrA, []string{"n1", "n2", "n3"}, 1, 0}}
+	gate := func(c *cluster, node string, g Gate) {
+		c.step(node, Eligible{Addresses: []netip.Addr{addrA}, Gate: g, Patience: 3 * time.Second})
+	}
+	c := newCluster(t, "n1", "n2", "n3").settled(addresses...)
+	for _, g := range []Gate{GateUnhealthy, GateOpen} {
+		for _, n := range []string{"n1", "n3", "n2"} {
+			gate(c, n, g)
+			c.pass(time.Second)
+		}
+		c.pass(time.Minute)
+		for _, n := range []string{"n3", "n2", "n1"} {
+			gate(c, n, GateUnhealthy)
+			c.pass(time.Second)
+		}
+		c.pass(time.Minute)
+		for _, n := range []string{"n3", "n2", "n1"} {
+			gate(c, n, g)
+			c.pass(time.Second)
+		}
+	}
+	if len(c.actions) > 0 {
+		t.Errorf("a fault that all nodes have in common: %v", c.actions)
+	}
+	gate(c, "n1", GateUnhealthy)
+	c.pass(2900 * time.Millisecond)
+	c.want("n1 alone, and not for long", addrA, "n1")
+	c.pass(200 * time.Millisecond)
+	c.want("n1 alone", addrA, "n2")
+}
+
+// TestPatienceIsForOneReasonOnly: another one to give an address away counts at once.
+func TestPatienceIsForOneReasonOnly(t *testing.T) {
+	for name, reason := range map[string]Event{
+		"draining":           Drain{true},
+		"no candidate":       Configured{[]Address{{addrA, []string{"n2", "n3"}, 2, 0}}},
+		"unhealthy for good": Eligible{Addresses: []netip.Addr{addrA}, Gate: GateUnhealthy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := three(t)
+			c.step("n1", Eligible{Addresses: []netip.Addr{addrA}, Gate: GateUnhealthy, Patience: time.Hour})
+			c.want("patient", addrA, "n1")
+			c.step("n1", reason)
+			c.want(name, addrA, "n2")
+		})
 	}
 }
 

@@ -12,13 +12,14 @@ const (
 	// GateOpen says that the node can serve the address. It is what a node is
 	// taken to mean that has said nothing about an address.
 	GateOpen Gate = iota
-	// GateUnhealthy says that the node can announce the address, but that its
-	// health check for it fails. Any candidate with an open gate is preferred; where there is
-	// none, an unhealthy one announces.
+	// GateUnhealthy says that the node could announce the address, but would serve
+	// it badly: a health check fails, kube-proxy is dead or has not programmed it,
+	// there is no endpoint, the gateway is lost. Any candidate with an open gate is
+	// preferred; where there is none, an unhealthy one announces.
 	GateUnhealthy
-	// GateClosed says that the node must not announce the address (link down,
-	// kube-proxy has not programmed it, another station uses it), whatever the
-	// others do.
+	// GateClosed says that the node must not announce the address, whatever the
+	// others do: no Service uses it, no nodeSelector matches, no link is usable,
+	// the rules that refuse clients are not in place.
 	GateClosed
 )
 

@@ -33,6 +33,7 @@ func mutations() []mutation {
 		{"claims before members are heard", "decide.go", "if m.now.Before(m.syncUntil) {", "if false {", "I4"},
 		{"withdraws before the successor announces", "handover.go", "\tm.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])", "\tm.yield(r, PhaseYielding, heirs[r.attempt%len(heirs)])\n\tm.withdraw(r, CauseHandover)", "handover"},
 		{"never hands over", "handover.go", "if len(heirs) == 0 {", "if true {", "handover"},
+		{"patience without end", "handover.go", "r.bettered.Add(r.patience)", "m.now.Add(r.patience)", "handover"},
 		{"no turn for later candidates", "decide.go", "m.now.Before(due) {", "m.now.Before(due) || turn > 0 {", ""},
 		{"dead owners count", "decide.go", "if !p.alive {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue", "I3"},
 		{"claims of an earlier run are kept", "peer.go", "\t\tm.forget(p)\n\t\tp.ended", "\t\tp.ended", ""},

@@ -85,7 +85,7 @@ func TestRoutesStayBesideOwnership(t *testing.T) {
 
 func TestAllUnhealthy(t *testing.T) {
 	c := three(t)
-	gate := func(node string, g Gate) { c.step(node, Eligible{[]netip.Addr{addrA}, g}) }
+	gate := func(node string, g Gate) { c.step(node, Eligible{Addresses: []netip.Addr{addrA}, Gate: g}) }
 	check := func(what string, node string, want bool) {
 		t.Helper()
 		if got := c.machines[node].AllUnhealthy(addrA); got != want {

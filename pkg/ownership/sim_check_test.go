@@ -11,8 +11,8 @@ import (
 const (
 	// settleBound: after so long without a fault everything has to be in order:
 	// detection, a start, waiting for members, the turn of the last candidate of
-	// five, and repair of lost gossip.
-	settleBound = maxDetect + 2*time.Second + time.Second + 4*2*time.Second + 4*refresh
+	// five, the patience of the one that gets it, and repair of lost gossip.
+	settleBound = maxDetect + 2*time.Second + time.Second + 4*2*time.Second + simPatience + 4*refresh
 	// roundBound: in a network that loses nothing, gossip reaches everyone.
 	roundBound = 3 * maxDelay
 	// lossyBound: the same where messages are lost.

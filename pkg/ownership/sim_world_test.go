@@ -22,8 +22,10 @@ const (
 	apiDelay  = 400 * time.Millisecond // of a change of configuration
 	maxLook   = 2 * time.Second        // until a node that is a candidate again is judged
 	refresh   = time.Second
-	maxLosses = 2    // of consecutive messages from one node to another
-	wallEpoch = 1e18 // what clocks say at the start, in nanoseconds
+	// simPatience is that of some nodes with some addresses.
+	simPatience = 3 * time.Second
+	maxLosses   = 2    // of consecutive messages from one node to another
+	wallEpoch   = 1e18 // what clocks say at the start, in nanoseconds
 )
 
 // world is a cluster in virtual time: real machines, and a network, a failure
@@ -435,7 +437,11 @@ func (n *simNode) setGate(i int, g Gate) {
 	}
 	n.gateKnown[i] = true
 	if told, known := n.machine.Gate(n.w.addrs[i]); !known || told != g { // as the agent does
-		n.step(Eligible{[]netip.Addr{n.w.addrs[i]}, g})
+		e := Eligible{Addresses: []netip.Addr{n.w.addrs[i]}, Gate: g}
+		if (n.id+i)%2 == 0 {
+			e.Patience = simPatience
+		}
+		n.step(e)
 	}
 }
 
