@@ -291,9 +291,7 @@ func (p *parts) write(ctx context.Context) {
 func machineOptions(cfg Config, now time.Time) ownership.Options {
 	return ownership.Options{
 		Self: cfg.NodeName, Incarnation: uint64(now.UnixNano()), Quorum: cfg.Quorum,
-		SettleTimeout: neverByItself,
-		// What one datagram of membership holds of entries of either family.
-		MaxEntries: 36,
+		SettleTimeout: neverByItself, MaxEntries: entriesPerDatagram,
 	}
 }
 

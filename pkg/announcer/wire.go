@@ -33,12 +33,15 @@ const (
 	twoBits     = 3
 )
 
+// entriesPerDatagram is how many entries of either family membership.MaxFastPayload holds, with the longest names.
+const entriesPerDatagram = 36
+
 // encodeMessage writes what machines tell one another in the form
 //
 //	version flags incarnation seq digest from successors entries
 //
 // with numbers as uvarints, the digest as 8 bytes, strings after their length, and successors named once and then
-// referred to by index, so that 40 entries fit one datagram also while all of them are being handed over.
+// referred to by index, so that many fit one datagram also while all of them are being handed over.
 func encodeMessage(m ownership.Message) []byte {
 	b := make([]byte, 0, 64+24*len(m.Entries))
 	b = append(b, wireVersion, flagsOf(m))

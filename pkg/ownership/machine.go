@@ -46,8 +46,8 @@ type Options struct {
 	InitialStagger time.Duration
 	// HandoverTimeout after which the next possible successor is asked (1 s).
 	HandoverTimeout time.Duration
-	// MaxEntries in one Gossip (40, which fits a 1400-byte datagram); a Send may
-	// have more.
+	// MaxEntries in one Gossip (40), as many as the caller's datagram holds; a
+	// Send may have more.
 	MaxEntries int
 }
 
