@@ -132,16 +132,11 @@ func watchOnce(ctx context.Context, changed func([]Link)) error {
 // receive waits for a message, and takes in all that are there already. It
 // says whether any of them matters.
 func (s *subscription) receive(ctx context.Context, inv *inventory) (bool, error) {
-	dirty, first := false, true
-	for {
-		ready := ctx.Done()
-		var idle chan struct{}
-		if !first {
-			idle = closedChannel()
-		}
+	dirty := false
+	for first := true; first || len(s.links)+len(s.addrs)+len(s.routes) > 0; first = false {
 		ok := true
 		select {
-		case <-ready:
+		case <-ctx.Done():
 			return false, nil
 		case u, open := <-s.links:
 			if ok = open; ok {
@@ -160,18 +155,10 @@ func (s *subscription) receive(ctx context.Context, inv *inventory) (bool, error
 		case u, open := <-s.routes:
 			ok = open
 			inv.stale = inv.stale || open && isDefault(u.Route)
-		case <-idle:
-			return dirty || inv.stale, nil
 		}
 		if !ok || s.lost.Load() {
 			return false, errSubscription
 		}
-		first = false
 	}
-}
-
-func closedChannel() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
+	return dirty || inv.stale, nil
 }

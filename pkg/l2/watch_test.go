@@ -5,6 +5,8 @@ package l2
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"testing"
@@ -109,4 +111,24 @@ func netlinkSockets(t *testing.T) map[int]int {
 		must(t, err)
 	}
 	return out
+}
+
+// TestBurstOfChangesIsOne: a snapshot is made of all that has arrived, not of each message.
+func TestBurstOfChangesIsOne(t *testing.T) {
+	const burst = 50
+	s := &subscription{
+		links: make(chan netlink.LinkUpdate), addrs: make(chan netlink.AddrUpdate, burst), routes: make(chan netlink.RouteUpdate),
+	}
+	for i := range burst {
+		s.addrs <- netlink.AddrUpdate{
+			LinkIndex: 2, LinkAddress: net.IPNet{IP: net.IPv4(10, 0, 0, byte(i+1)), Mask: net.CIDRMask(24, 32)}, NewAddr: true,
+		}
+	}
+	inv := &inventory{addresses: map[int]map[netip.Prefix]int{}}
+	if dirty, err := s.receive(t.Context(), inv); err != nil || !dirty {
+		t.Fatalf("changes seen: %v, error %v", dirty, err)
+	}
+	if n := len(inv.addresses[2]); n != burst {
+		t.Errorf("%d of %d changes taken in at once", n, burst)
+	}
 }
