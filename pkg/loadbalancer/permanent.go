@@ -12,16 +12,16 @@ import (
 
 // Reasons of the events that tell why a Service has no address, or not all that it asks for.
 const (
-	ReasonInvalidSettings = "InvalidSettings"
-	ReasonNotAssigned     = "AddressNotAssigned"
+	reasonInvalidSettings = "InvalidSettings"
+	reasonNotAssigned     = "AddressNotAssigned"
 )
 
 // ReasonOf returns the reason of the event that tells of a permanent error.
 func ReasonOf(err error) string {
 	if errors.Is(err, settings.ErrInvalid) {
-		return ReasonInvalidSettings
+		return reasonInvalidSettings
 	}
-	return ReasonNotAssigned
+	return reasonNotAssigned
 }
 
 // Permanent tells whether trying again cannot help by itself: only the user, or a change of what others have, can.
