@@ -62,10 +62,7 @@ func stockEvents(t *testing.T, node *corev1.Node) (reasons []string) {
 	defer func() { utilruntime.ErrorHandlers = handlers }()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		kube := fake.NewClientset(node, &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
-			Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
-		})
+		kube := fake.NewClientset(node)
 		core := informers.NewSharedInformerFactory(kube, 0)
 		stock, err := servicecontroller.New(oneAddressCloud{}, kube, core.Core().V1().Services(),
 			ForStockServiceNodes(core.Core().V1().Nodes()), "test", featuregate.NewFeatureGate())
@@ -78,7 +75,15 @@ func stockEvents(t *testing.T, node *corev1.Node) (reasons []string) {
 			defer close(ended)
 			stock.Run(ctx, 1, controllersmetrics.NewControllerManagerMetrics("test"))
 		}()
-		time.Sleep(time.Minute) // of the test's own clock
+		time.Sleep(10 * time.Second) // of the test's own clock: the stock controller has looked at the node and begins with nothing else
+		service := &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+			Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer},
+		}
+		if _, err := kube.CoreV1().Services("default").Create(ctx, service, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
 		synctest.Wait()
 		for _, action := range kube.Actions() {
 			if made, ok := action.(ktesting.CreateAction); ok && made.GetResource().Resource == "events" {
