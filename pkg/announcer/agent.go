@@ -170,7 +170,6 @@ func (a *agent) hear(ctx context.Context, ev membership.Event) {
 			return
 		}
 		a.step(ctx, ownership.Heard{Message: m})
-	case membership.RemoteState:
 	default:
 		logger.Info("Member "+ev.Kind.String(), "member", ev.Member.Name, "cause", ev.Cause)
 		if ev.Kind == membership.Failed {

@@ -120,12 +120,8 @@ func (v *view) received(e envelope, now time.Time) []Event {
 	if sender != nil {
 		member = sender.Member
 	}
-	switch e.kind {
-	case envelopeLeave:
+	if e.kind == envelopeLeave {
 		return v.leaving(e.from, e.boot, now)
-	case envelopeState:
-		return []Event{{Kind: RemoteState, Member: member, Payload: e.payload, At: now}}
-	default: // envelopeMessage: parsing refuses all others
-		return []Event{{Kind: Message, Member: member, Payload: e.payload, At: now}}
 	}
+	return []Event{{Kind: Message, Member: member, Payload: e.payload, At: now}} // parsing refuses all other kinds
 }

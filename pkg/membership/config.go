@@ -19,11 +19,9 @@ const maxNameLen = 253
 type Config struct {
 	// NodeName is unique in the group, 1..253 bytes.
 	NodeName string
-	// BindAddr is the address and port (UDP and TCP) that gossip listens on. An unspecified address (0.0.0.0, ::) needs
-	// AdvertiseAddr. Port 0 means DefaultPort.
+	// BindAddr is the address and port (UDP and TCP) that gossip listens on, and that the others are told to send to: an
+	// address of this node. Port 0 means DefaultPort.
 	BindAddr netip.AddrPort
-	// AdvertiseAddr is what the others are told to send to; BindAddr by default, as is its port when that is 0.
-	AdvertiseAddr netip.AddrPort
 	// HeartbeatPort is the UDP port for heartbeats, on the same address as gossip; 0 means the port of BindAddr + 1.
 	// Every node tells the others its own in its metadata, so the ports may differ.
 	HeartbeatPort uint16
@@ -32,10 +30,6 @@ type Config struct {
 	Keys [][]byte
 	// Tuning holds the times; the zero value of each field means its default.
 	Tuning Tuning
-	// State returns the whole local state, which others receive as RemoteState when they join and every
-	// Tuning.PushPullInterval. It is called from memberlist's goroutines, concurrently, and must not call back into
-	// Membership. nil means no state.
-	State func() []byte
 
 	// drop, in tests, discards what is sent from this node to an address, to part the network.
 	drop func(to netip.AddrPort) bool
@@ -129,16 +123,12 @@ func (c Config) complete() (Config, error) {
 		errs = append(errs, fmt.Errorf("node name %q: must have 1..%d bytes", c.NodeName, maxNameLen))
 	}
 	c.BindAddr = withPort(c.BindAddr, DefaultPort)
-	if !c.AdvertiseAddr.Addr().IsValid() {
-		c.AdvertiseAddr = netip.AddrPortFrom(c.BindAddr.Addr(), c.AdvertiseAddr.Port())
-	}
-	c.AdvertiseAddr = withPort(c.AdvertiseAddr, c.BindAddr.Port())
-	switch a := c.AdvertiseAddr.Addr(); {
-	case !c.BindAddr.Addr().IsValid():
+	switch a := c.BindAddr.Addr(); {
+	case !a.IsValid():
 		errs = append(errs, errors.New("bind address: missing"))
 	case a.IsUnspecified() || a.IsMulticast():
-		errs = append(errs, fmt.Errorf("advertise address %v: must be the address of one node", a))
-	case a.Zone() != "" || c.BindAddr.Addr().Zone() != "":
+		errs = append(errs, fmt.Errorf("bind address %v: must be the address of one node", a))
+	case a.Zone() != "":
 		errs = append(errs, fmt.Errorf("address %v: gossip cannot carry a zone, use an address that is not link-local", a))
 	}
 	if c.HeartbeatPort == 0 {

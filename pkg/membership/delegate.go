@@ -35,9 +35,7 @@ func (d delegate) NodeMeta(int) []byte {
 	return meta{boot: d.m.boot, heartbeatPort: d.m.cfg.HeartbeatPort, leaving: d.m.leaving.Load()}.marshal()
 }
 
-func (d delegate) NotifyMsg(b []byte) { d.receive(b) }
-
-func (d delegate) receive(b []byte) {
+func (d delegate) NotifyMsg(b []byte) {
 	e, err := parseEnvelope(bytes.Clone(b))
 	if err != nil {
 		d.m.stats.malformed.Add(1)
@@ -52,15 +50,7 @@ func (d delegate) GetBroadcasts(overhead, limit int) [][]byte {
 	return d.m.broadcasts.GetBroadcasts(overhead, limit)
 }
 
-func (d delegate) LocalState(bool) []byte {
-	if d.m.cfg.State == nil {
-		return nil
-	}
-	return d.m.envelope(envelopeState, d.m.cfg.State()).marshal()
-}
+// LocalState and MergeRemoteState are memberlist's offer to exchange a state with its own: there is none.
+func (delegate) LocalState(bool) []byte { return nil }
 
-func (d delegate) MergeRemoteState(b []byte, _ bool) {
-	if len(b) > 0 {
-		d.receive(b)
-	}
-}
+func (delegate) MergeRemoteState([]byte, bool) {}

@@ -53,12 +53,10 @@ const (
 	Failed
 	// Message: Payload was broadcast or sent by Member.
 	Message
-	// RemoteState: Payload is the whole state of Member.
-	RemoteState
 )
 
 func (k EventKind) String() string {
-	return [...]string{"joined", "recovered", "left", "failed", "message", "remote-state"}[k]
+	return [...]string{"joined", "recovered", "left", "failed", "message"}[k]
 }
 
 // Cause says what an event rests on.

@@ -199,18 +199,6 @@ func TestForgedAndReplayedDatagramsAreCounted(t *testing.T) {
 	awaitAll(t, nodes, 2)
 }
 
-func TestStateReachesWhoeverJoins(t *testing.T) {
-	nodes := group(t, 2, func(i int, c *Config) {
-		c.State = func() []byte { return []byte("state of " + c.NodeName) }
-	})
-	for i, x := range nodes {
-		e := x.await(t, RemoteState, nodes[1-i].name)
-		if want := "state of " + nodes[1-i].name; string(e.Payload) != want {
-			t.Errorf("%s got %q, want %q", x.name, e.Payload, want)
-		}
-	}
-}
-
 func TestSendReachesOneMember(t *testing.T) {
 	nodes := group(t, 3)
 	awaitAll(t, nodes, 3)

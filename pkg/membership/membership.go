@@ -114,7 +114,7 @@ func memberlistConfig(cfg Config) *memberlist.Config {
 	c, t := memberlist.DefaultLANConfig(), cfg.Tuning
 	c.Name = cfg.NodeName
 	c.BindAddr, c.BindPort = cfg.BindAddr.Addr().String(), int(cfg.BindAddr.Port())
-	c.AdvertiseAddr, c.AdvertisePort = cfg.AdvertiseAddr.Addr().String(), int(cfg.AdvertiseAddr.Port())
+	c.AdvertiseAddr, c.AdvertisePort = cfg.BindAddr.Addr().String(), int(cfg.BindAddr.Port())
 	c.ProbeInterval, c.ProbeTimeout = t.ProbeInterval, t.ProbeTimeout
 	c.SuspicionMult = t.SuspicionMult
 	c.EnableCompression = false // it makes small packets no smaller, and costs more than sending them
@@ -165,7 +165,7 @@ func (m *Membership) handle(in any, now time.Time) {
 // emit queues events for the receiver and counts them.
 func (m *Membership) emit(events ...Event) {
 	for _, e := range events {
-		payload := e.Kind == Message || e.Kind == RemoteState
+		payload := e.Kind == Message
 		switch {
 		case payload:
 			m.stats.payloadsIn.Add(1)
@@ -237,9 +237,6 @@ func (m *Membership) numNodes() int {
 	n, _ := m.Reachable()
 	return n
 }
-
-// LocalName returns the name of this node.
-func (m *Membership) LocalName() string { return m.cfg.NodeName }
 
 // SetKeys replaces the keys without an interruption: the first encrypts from now on, all decrypt. To rotate, on every
 // node in turn, set (old, new), then (new, old), then (new), each step only when the one before is done everywhere.

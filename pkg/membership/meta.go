@@ -50,7 +50,7 @@ func parseMeta(b []byte) (m meta, err error) {
 	return m, nil
 }
 
-// envelope is what travels in memberlist's user messages and states: who sent it, and a number by which a copy that
+// envelope is what travels in memberlist's user messages: who sent it, and a number by which a copy that
 // comes a second way is known.
 type envelope struct {
 	kind    envelopeKind
@@ -63,9 +63,8 @@ type envelope struct {
 type envelopeKind uint8
 
 const (
-	envelopeMessage envelopeKind = iota + 1
-	envelopeState
-	envelopeLeave
+	envelopeMessage envelopeKind = 1
+	envelopeLeave   envelopeKind = 3
 )
 
 const envelopeOverhead = 1 + len(bootID{}) + 8 + 1 // and the name
@@ -90,7 +89,7 @@ func parseEnvelope(b []byte) (envelope, error) {
 	b = b[copy(e.boot[:], b):]
 	e.seq = binary.BigEndian.Uint64(b)
 	n, b := int(b[8]), b[9:]
-	if n == 0 || n > len(b) || e.kind < envelopeMessage || e.kind > envelopeLeave {
+	if n == 0 || n > len(b) || e.kind != envelopeMessage && e.kind != envelopeLeave {
 		return envelope{}, errEnvelope
 	}
 	e.from, e.payload = string(b[:n]), b[n:]

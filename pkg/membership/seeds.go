@@ -18,7 +18,7 @@ const forgetAfter = 10 * time.Minute
 func (m *Membership) SetSeeds(seeds []netip.AddrPort) {
 	list := make([]netip.AddrPort, 0, len(seeds))
 	for _, s := range seeds {
-		if s = withPort(s, DefaultPort); s.Addr().IsValid() && s != m.cfg.AdvertiseAddr {
+		if s = withPort(s, DefaultPort); s.Addr().IsValid() && s != m.cfg.BindAddr {
 			list = append(list, s)
 		}
 	}

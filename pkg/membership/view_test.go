@@ -101,7 +101,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"node name", "advertise address 0.0.0.0", "key 1 of 1 has 17 bytes", "probe timeout 1s", "heartbeat misses -1"} {
+	for _, want := range []string{"node name", "bind address 0.0.0.0", "key 1 of 1 has 17 bytes", "probe timeout 1s", "heartbeat misses -1"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not name %q", err, want)
 		}
@@ -113,8 +113,8 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := good.AdvertiseAddr.String(); got != "[fd00::1]:7946" || good.HeartbeatPort != 7947 {
-		t.Errorf("advertises %s, heartbeats on %d", got, good.HeartbeatPort)
+	if got := good.BindAddr.String(); got != "[fd00::1]:7946" || good.HeartbeatPort != 7947 {
+		t.Errorf("binds %s, heartbeats on %d", got, good.HeartbeatPort)
 	}
 }
 
