@@ -64,15 +64,21 @@ func TestLostGatewayIsLostToOthersToo(t *testing.T) {
 			l.step(ctx, ownership.Heard{Message: ownership.Message{From: "n2", Incarnation: 1, Seq: 1, Settled: true, Check: true}})
 			l.gatewayAsked(ctx, false, true)
 		})
+		asked := func() (all []netip.Addr) {
+			l.wire.do(func() { all = slices.Clone(l.wire.postponed) })
+			return all
+		}
 		l.pass(2900 * time.Millisecond)
-		if gate, _ := l.machine.Gate(addrOfA()); gate != ownership.GateUnhealthy {
+		var gate ownership.Gate
+		l.call(func(context.Context) { gate, _ = l.machine.Gate(addrOfA()) })
+		if gate != ownership.GateUnhealthy {
 			t.Errorf("gate %v, want the others to know at once", gate)
 		}
-		if got := l.wire.postponed; len(got) > 0 {
+		if got := asked(); len(got) > 0 {
 			t.Errorf("another node asked to take over, before it has had the time to find out: %v", got)
 		}
 		l.pass(200 * time.Millisecond)
-		if got := l.wire.postponed; !slices.Equal(got, []netip.Addr{addrOfA()}) {
+		if got := asked(); !slices.Equal(got, []netip.Addr{addrOfA()}) {
 			t.Errorf("no other node asked to take over when it still reaches the gateway: %v", got)
 		}
 	})
