@@ -25,13 +25,9 @@ type ProbeTiming struct {
 	AnnounceWait time.Duration
 }
 
-// RFC5227Timing takes 4 to 7 s, made for hosts joining unknown networks.
-func RFC5227Timing() ProbeTiming {
-	return ProbeTiming{Wait: time.Second, Num: 3, Min: time.Second, Max: 2 * time.Second, AnnounceWait: 2 * time.Second}
-}
-
 // QuickProbe takes at most 0.8 s. Stations on a wired segment answer within a
-// few milliseconds; three probes cover lost packets.
+// few milliseconds; three probes cover lost packets. The RFC's own times, for
+// hosts that join unknown networks, add up to 4 to 7 s.
 func QuickProbe() ProbeTiming {
 	return ProbeTiming{
 		Wait: 50 * time.Millisecond, Num: 3, Min: 150 * time.Millisecond, Max: 200 * time.Millisecond,
