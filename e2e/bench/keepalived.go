@@ -75,7 +75,8 @@ func keepalived(advert string) func(context.Context, *env) (figure, error) {
 func (e *env) startKeepalived(program, advert string) ([]*lab.Process, error) {
 	var processes []*lab.Process
 	for i, node := range e.lab.Nodes() {
-		base := filepath.Join(e.lab.Dir(), "keepalived-"+node)
+		// Files of its own: keepalived does not start where the file of one that was killed names a process that lives.
+		base := filepath.Join(e.lab.Dir(), "keepalived-"+node+"-"+advert)
 		config := fmt.Sprintf(keepalivedConfig, node, 100-10*i, advert, e.service.address)
 		if err := os.WriteFile(base+".conf", []byte(config), 0o600); err != nil {
 			return processes, fmt.Errorf("writing the configuration of keepalived: %w", err)
