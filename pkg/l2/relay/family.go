@@ -7,9 +7,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
-	"slices"
-	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -85,9 +82,7 @@ func (f *family) build() error {
 	}
 	f.conn.AddChain(f.chain)
 	f.conn.FlushChain(f.chain)
-	for _, rule := range f.rules(strictTracking()) {
-		f.conn.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: rule})
-	}
+	f.conn.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: f.rule()})
 	return f.conn.Flush()
 }
 
@@ -98,67 +93,36 @@ const (
 	flagsOffset = 13
 )
 
-// rules read, as nft writes them:
+// rule reads, as nft writes it:
 //
-//	meta iiftype ether meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn ct state new
+//	meta iiftype ether meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn ct state new,invalid
 //	ether saddr != @peers dup to ip daddr map @former drop
 //
-// and the same with "tcp flags & (fin|rst) != 0 ct state invalid" in the first line. A packet in the midst of a connection
-// that is not known counts as new, one that ends it as invalid. The others that are invalid belong to a connection that is
-// known here, and do not fit it (they are out of the window). They are not for the former machine, to which they would be
-// new ones and which would have the client reset the connection.
-//
-// With strict tracking whatever belongs to no connection is invalid, here and there, and the second rule has all flags.
-func (f *family) rules(strict bool) [][]expr.Any {
-	ends := tcpFlags(flagFIN|flagRST, expr.CmpOpNeq, 0)
-	if strict {
-		ends = notFirst()
-	}
-	return [][]expr.Any{f.rule(notFirst(), expr.CtStateBitNEW), f.rule(ends, expr.CtStateBitINVALID)}
-}
-
-// notFirst matches all but the first packet of a connection.
-func notFirst() []expr.Any {
-	return tcpFlags(flagFIN|flagSYN|flagRST|flagACK, expr.CmpOpNeq, flagSYN)
-}
-
-// tcpFlags compares the flags of the mask.
-func tcpFlags(mask byte, op expr.CmpOp, flags byte) []expr.Any {
+// A packet in the midst of a connection that is not known counts as new, or as invalid: by net.netfilter.nf_conntrack_tcp_loose,
+// if it ends the connection, or where an earlier connection between the same ports is remembered still. So does one that does
+// not fit a connection that is known, which cannot be told apart here.
+func (f *family) rule() []expr.Any {
 	return []expr.Any{
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flagsOffset, Len: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{mask}, Xor: []byte{0}},
-		&expr.Cmp{Op: op, Register: 1, Data: []byte{flags}},
-	}
-}
-
-// rule hands on the packets with the flags whose state is among those of the mask.
-func (f *family) rule(flags []expr.Any, states uint32) []expr.Any {
-	return slices.Concat([]expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint16(nil, unix.ARPHRD_ETHER)},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
 		f.destination,
 		&expr.Lookup{SourceRegister: 1, DestRegister: 2, IsDestRegSet: true, SetName: f.former.Name, SetID: f.former.ID},
-	}, flags, []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flagsOffset, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{flagFIN | flagSYN | flagRST | flagACK}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{flagSYN}},
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
 		&expr.Bitwise{
 			SourceRegister: 1, DestRegister: 1, Len: 4,
-			Mask: binaryutil.NativeEndian.PutUint32(states), Xor: []byte{0, 0, 0, 0},
+			Mask: binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW | expr.CtStateBitINVALID), Xor: []byte{0, 0, 0, 0},
 		},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0, 0, 0, 0}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
 		&expr.Lookup{SourceRegister: 1, SetName: f.peers.Name, SetID: f.peers.ID, Invert: true},
 		&expr.Dup{RegAddr: 2},
 		&expr.Verdict{Kind: expr.VerdictDrop},
-	})
-}
-
-// strictTracking tells whether the kernel takes up no connections in their midst, which it does by default, and as long as
-// it tracks none.
-func strictTracking() bool {
-	value, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_tcp_loose")
-	return err == nil && strings.TrimSpace(string(value)) == "0"
+	}
 }
 
 // change takes entries out and puts others in, all at once.

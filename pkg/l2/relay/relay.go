@@ -10,9 +10,9 @@
 // former machine, which answers the client itself. So connections outlive the
 // move, also those that were being opened meanwhile.
 //
-// The kernel does it, with nftables rules for each family in tables of
-// their own. They stand before the translation of addresses (priority
-// mangle) and need connection tracking. What a machine of the cluster has sent
+// The kernel does it, with one nftables rule for each family in tables of
+// their own. The rule stands before the translation of addresses (priority
+// mangle) and needs connection tracking. What a machine of the cluster has sent
 // on is not sent on again, so nothing can go round. The tables outlive the
 // process, for its restart must not break what they keep, and each entry ends
 // by itself after a day.
