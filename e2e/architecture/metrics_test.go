@@ -8,22 +8,13 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
 
 // TestMetricsAreExplained holds the metrics that the documents name against those that the programs export.
 func TestMetricsAreExplained(t *testing.T) {
-	exported := map[string]string{}
-	for _, file := range sourceFiles(t) {
-		if file.isTest() || strings.HasPrefix(file.path, "e2e/") {
-			continue
-		}
-		for name, at := range metricNames(file) {
-			exported[name] = file.path + ":" + strconv.Itoa(file.line(at))
-		}
-	}
+	exported := inProduct(t, metricNames)
 	if len(exported) < 40 {
 		t.Fatalf("found %d metrics: the test does not know how they are made any more", len(exported))
 	}

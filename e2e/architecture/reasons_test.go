@@ -16,15 +16,7 @@ import (
 // TestReasonsAreExplained holds the table of docs/troubleshooting.md against the reasons of events and conditions that the
 // code gives.
 func TestReasonsAreExplained(t *testing.T) {
-	given := map[string]string{}
-	for _, file := range sourceFiles(t) {
-		if file.isTest() || strings.HasPrefix(file.path, "e2e/") {
-			continue
-		}
-		for reason, at := range reasons(file) {
-			given[reason] = file.path + ":" + strconv.Itoa(file.line(at))
-		}
-	}
+	given := inProduct(t, reasons)
 	explained := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\|").FindAllStringSubmatch(string(read(t, "docs/troubleshooting.md")), -1) {
 		explained[row[1]] = true

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,21 @@ func sourceFiles(t *testing.T) []sourceFile {
 		t.Fatal("found no Go file: the test looks in the wrong directory")
 	}
 	return files
+}
+
+// inProduct returns what find finds in the code of the programs, each with where that is.
+func inProduct(t *testing.T, find func(sourceFile) map[string]token.Pos) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, file := range sourceFiles(t) {
+		if file.isTest() || strings.HasPrefix(file.path, "e2e/") {
+			continue
+		}
+		for name, at := range find(file) {
+			found[name] = file.path + ":" + strconv.Itoa(file.line(at))
+		}
+	}
+	return found
 }
 
 // paths lists the files of the repository with the given ending, below root.
