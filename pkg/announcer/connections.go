@@ -47,7 +47,25 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 	if a.relay == nil {
 		return
 	}
-	former, forget, handover := map[netip.Addr]netip.Addr{}, []netip.Addr{}, false
+	former, forget, handover := a.waysOfConnections(actions)
+	if len(former)+len(forget) == 0 {
+		return
+	}
+	kept := a.inRelay(func() { a.changeRelay(ctx, former, forget) })
+	if handover {
+		<-kept // the owner serves meanwhile
+		return
+	}
+	select {
+	case <-kept:
+	case <-time.After(takeoverPatience):
+	}
+}
+
+// waysOfConnections returns by which node the connections to the addresses to be announced are to go on, those of which
+// there is none, and whether any of the owners serves its address still.
+func (a *agent) waysOfConnections(actions []ownership.Action) (former map[netip.Addr]netip.Addr, forget []netip.Addr, handover bool) {
+	former = map[netip.Addr]netip.Addr{}
 	for _, action := range actions {
 		act, ok := action.(ownership.Announce)
 		if !ok {
@@ -69,18 +87,7 @@ func (a *agent) keepConnections(ctx context.Context, actions []ownership.Action)
 			forget = append(forget, act.Address)
 		}
 	}
-	if len(former)+len(forget) == 0 {
-		return
-	}
-	kept := a.inRelay(func() { a.changeRelay(ctx, former, forget) })
-	if handover {
-		<-kept // the owner serves meanwhile
-		return
-	}
-	select {
-	case <-kept:
-	case <-time.After(takeoverPatience):
-	}
+	return former, forget, handover
 }
 
 // takeoverPatience is how long an address that nobody serves is not announced for the sake of connections from before. The
