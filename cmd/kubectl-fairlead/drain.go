@@ -122,8 +122,11 @@ func (c clients) toldTo(ctx context.Context, node string) ([]string, error) {
 	}
 	var out []string
 	for _, agent := range agents.Items {
+		if agent.Name != node {
+			continue
+		}
 		for _, session := range agent.Status.BGP {
-			if agent.Name == node && session.Prefixes > 0 {
+			if session.Prefixes > 0 {
 				out = append(out, session.Peer)
 			}
 		}

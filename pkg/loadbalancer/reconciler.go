@@ -140,8 +140,8 @@ func (r *Reconciler) isShown(addr netip.Addr, key string) bool {
 
 // Ensure makes the VirtualIPs of a Service what the Service asks for and returns the status to write. An error is meant
 // for the Service's events; what the Service had before then still stands. With an error that wraps settings.ErrInvalid,
-// the status is that of what still stands and was published. A Service with PreferDualStack has the status of one family: without an error
-// where the other one will not come by itself, which an event tells, and else with the error.
+// the status is that of what still stands and was published. A Service with PreferDualStack has the status of one family:
+// without an error where the other one will not come by itself, which an event tells, and else with the error.
 func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*corev1.LoadBalancerStatus, error) {
 	if err := r.AwaitSync(ctx); err != nil {
 		return nil, err

@@ -9,8 +9,8 @@ import (
 
 // Action is something that the caller of [Machine].Step has to do; one of
 // [Announce], [Offered], [Reannounce], [Withdraw], [OwnerChanged],
-// [RoutesChanged], [Gossip] and [Send]. Actions are to be done in the order returned, so that a node
-// withdraws before it says that it has.
+// [RoutesChanged], [Gossip] and [Send]. Actions are to be done in the order
+// returned, so that a node withdraws before it says that it has.
 type Action interface{ action() }
 
 // Cause says why an address is announced or withdrawn. Its text is a stable
