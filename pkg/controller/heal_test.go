@@ -4,9 +4,7 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +17,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
-	ktesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/fairlead-io/fairlead/pkg/api/apitest"
 	fairleadfake "github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -57,17 +55,7 @@ func newWorld(t *testing.T, addresses string, before ...runtime.Object) *world {
 			t.Fatal(err)
 		}
 	}
-	var made atomic.Int64
-	w.objects.PrependReactor("create", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
-		action.(ktesting.CreateAction).GetObject().(*v1alpha1.VirtualIP).UID = types.UID(fmt.Sprint("vip-", made.Add(1)))
-		return false, nil, nil
-	})
-	w.objects.PrependReactor("update", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
-		if action.GetSubresource() == "" {
-			action.(ktesting.UpdateAction).GetObject().(*v1alpha1.VirtualIP).Generation++ // as the API server does
-		}
-		return false, nil, nil
-	})
+	apitest.KeepMetadata(w.objects)
 	core, own := informers.NewSharedInformerFactory(w.kube, 0), externalversions.NewSharedInformerFactory(w.objects, 0)
 	balancers := loadbalancer.New(loadbalancer.Config{
 		Client: w.objects, Objects: own.Fairlead().V1alpha1(), Events: w.events,

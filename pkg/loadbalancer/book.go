@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -31,6 +32,9 @@ type book struct {
 	load placement.Load
 	// pending holds the first candidates of addresses that are taken and not yet written; load counts them.
 	pending map[netip.Addr]string
+	// gone holds VirtualIPs that were forgotten before the informer told of their deletion: until then it may tell of earlier
+	// versions.
+	gone map[types.UID]*v1alpha1.VirtualIP
 }
 
 func newBook() *book {
@@ -41,17 +45,24 @@ func newBook() *book {
 		load:  placement.Load{},
 
 		pending: map[netip.Addr]string{},
+		gone:    map[types.UID]*v1alpha1.VirtualIP{},
 	}
 }
 
 // observe records a VirtualIP as the API server has it, and tells whether that may leave room for others: what decides who
-// may join it has changed. An older version than the one known changes nothing.
+// may join it has changed. A version older than the one known changes nothing, nor does one of an object that is gone.
 func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	addr, ok := address(vip)
 	if !ok {
 		return false
+	}
+	if last := b.gone[vip.UID]; last != nil {
+		if !older(last, vip) {
+			return false
+		}
+		delete(b.gone, vip.UID) // a finalizer holds it
 	}
 	known := b.vips[vip.Name]
 	if known != nil {
@@ -95,11 +106,19 @@ func (b *book) forget(vip *v1alpha1.VirtualIP, until time.Time, keys ...string) 
 	}
 	b.unlink(known)
 	delete(b.vips, vip.Name)
+	b.gone[vip.UID] = known
 	if addr, ok := address(vip); ok {
 		b.index.Release(addr)
 		b.index.Unreserve(addr)
 		b.index.Reserve(addr, until, keys...)
 	}
+}
+
+// bury records that nothing more will be heard of a VirtualIP that is gone.
+func (b *book) bury(vip *v1alpha1.VirtualIP) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.gone, vip.UID)
 }
 
 // older tells whether an object is of an earlier version than another of the same name, which may have been made anew.

@@ -154,6 +154,20 @@ func TestBookKeepsTheNewestVersion(t *testing.T) {
 	if b.get("10.0.0.1") != nil || len(b.claimedBy("ns/c")) != 0 {
 		t.Error("it is not forgotten")
 	}
+	b.observe(claimed("10.0.0.1"))
+	if b.get("10.0.0.1") != nil {
+		t.Error("what an informer brings late of one that is gone is taken for one that exists")
+	}
+	held := func(vip *v1alpha1.VirtualIP) { vip.ResourceVersion, vip.DeletionTimestamp = "12", new(metav1.Now()) }
+	b.observe(claimed("10.0.0.1", held))
+	if b.get("10.0.0.1") == nil {
+		t.Error("one that a finalizer holds is taken for gone")
+	}
+	b.forget(claimed("10.0.0.1"), time.Time{})
+	b.bury(claimed("10.0.0.1"))
+	if len(b.gone) > 0 {
+		t.Errorf("after the end was told: %v", b.gone)
+	}
 }
 
 func TestBookTellsReservationsFromClaims(t *testing.T) {

@@ -80,6 +80,7 @@ func (k bookkeeper) OnDelete(obj any) {
 	}
 	if vip, ok := last.(*v1alpha1.VirtualIP); ok {
 		k.forget(vip)
+		k.book.bury(vip)
 	}
 	k.next().OnDelete(obj)
 }

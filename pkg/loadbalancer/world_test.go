@@ -3,7 +3,6 @@
 package loadbalancer
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
-	ktesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/fairlead-io/fairlead/pkg/api/apitest"
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
@@ -30,18 +29,13 @@ type world struct {
 	api    *fake.Clientset
 	kube   *kubefake.Clientset
 	events *record.FakeRecorder
-	made   int
 }
 
 // newWorld returns a world in which there are pools and reservations.
 func newWorld(t *testing.T, objects ...runtime.Object) *world {
 	t.Helper()
 	w := &world{T: t, api: fake.NewSimpleClientset(objects...), kube: kubefake.NewClientset(), events: record.NewFakeRecorder(100)}
-	w.api.PrependReactor("create", "virtualips", func(action ktesting.Action) (bool, runtime.Object, error) {
-		w.made++
-		action.(ktesting.CreateAction).GetObject().(*v1alpha1.VirtualIP).UID = types.UID(fmt.Sprint("vip-", w.made))
-		return false, nil, nil
-	})
+	apitest.KeepMetadata(w.api)
 	core, own := informers.NewSharedInformerFactory(w.kube, 0), externalversions.NewSharedInformerFactory(w.api, 0)
 	w.Reconciler = New(Config{
 		Client: w.api, Objects: own.Fairlead().V1alpha1(), Events: w.events,

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package apitest makes a fake clientset keep the metadata that an API server keeps, for tests of code that relies on it.
+// It knows no type of object.
+package apitest
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	ktesting "k8s.io/client-go/testing"
+)
+
+// Clientset is a fake one.
+type Clientset interface {
+	PrependReactor(verb, resource string, reaction ktesting.ReactionFunc)
+	Tracker() ktesting.ObjectTracker
+}
+
+// KeepMetadata has the clientset give each object that is created a UID, each object that is created or updated a
+// resourceVersion higher than all before, and each one whose main resource is updated the next generation; an update of a
+// version that is not the latest is refused as a conflict. By itself a fake clientset does none of this, and who compares
+// versions takes what an informer brings late for news. Patches leave the metadata as it is.
+func KeepMetadata(clients Clientset) {
+	var last atomic.Int64
+	clients.PrependReactor("create", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
+		object, err := meta.Accessor(action.(ktesting.CreateAction).GetObject())
+		if err != nil {
+			return true, nil, err
+		}
+		version := last.Add(1)
+		object.SetUID(types.UID(fmt.Sprint("uid-", version)))
+		object.SetResourceVersion(strconv.FormatInt(version, 10))
+		return false, nil, nil
+	})
+	clients.PrependReactor("update", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
+		object, err := meta.Accessor(action.(ktesting.UpdateAction).GetObject())
+		if err != nil {
+			return true, nil, err
+		}
+		resource := action.GetResource()
+		if stored, err := clients.Tracker().Get(resource, object.GetNamespace(), object.GetName()); err == nil {
+			latest, err := meta.Accessor(stored)
+			if err != nil {
+				return true, nil, err
+			}
+			if object.GetResourceVersion() != latest.GetResourceVersion() {
+				return true, nil, apierrors.NewConflict(resource.GroupResource(), object.GetName(), errors.New("it was changed since"))
+			}
+		}
+		object.SetResourceVersion(strconv.FormatInt(last.Add(1), 10))
+		if action.GetSubresource() == "" {
+			object.SetGeneration(object.GetGeneration() + 1)
+		}
+		return false, nil, nil
+	})
+}
