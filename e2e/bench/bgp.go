@@ -131,7 +131,7 @@ func (e *env) loseEndpoint(ctx context.Context, service string, addrs []netip.Ad
 	if err := e.awaitHops(ctx, addrs, e.lab.Nodes()...); err != nil {
 		return 0, 0, err
 	}
-	lost, err := e.endpointLost(ctx, service, pod.Node)
+	lost, err := e.endpointLost(ctx, routedNamespace, service, pod.Node)
 	if err != nil {
 		return 0, 0, err
 	}

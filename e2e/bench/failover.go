@@ -26,6 +26,8 @@ type crash struct {
 	gap       time.Duration // longest time without an answer
 	announced time.Duration // from the crash until another station announced the address; 0 if none was seen
 	unsettled time.Duration // from the crash to the last request that failed
+	marked    time.Duration // from the crash until the API server showed the node's pod as not ready; 0 if not looked at
+	sliced    time.Duration // the same for the pod's endpoint
 	settled   bool          // requests had stopped to fail when the wait ended
 	failed    int
 	asked     int
@@ -56,16 +58,18 @@ func recovery(p pressure) measure {
 		if err != nil {
 			return figure{}, err
 		}
-		var took []float64
+		var took, marked, sliced []float64
 		unsettled := 0
 		for _, one := range crashes {
 			took = append(took, milliseconds(one.unsettled))
+			marked, sliced = append(marked, milliseconds(one.marked)), append(sliced, milliseconds(one.sliced))
 			if !one.settled {
 				unsettled++
 			}
 		}
 		f := summarize("ms", took, true).with("nodes", e.nodes).with("loaded", bool(p))
-		return f.with("never_settled", unsettled), nil
+		f = f.with("never_settled", unsettled).with("marked_median_ms", quantile(marked, 0.5)).with("marked_worst_ms", slices.Max(marked))
+		return f.with("slice_median_ms", quantile(sliced, 0.5)).with("slice_worst_ms", slices.Max(sliced)), nil
 	}
 }
 
@@ -86,8 +90,9 @@ func (e *env) crashRuns(ctx context.Context, p pressure) ([]crash, error) {
 			return nil, fmt.Errorf("run %d: %w", i+1, err)
 		}
 		all = append(all, one)
-		e.say("run %d: %d ms without an answer, announced after %d ms, %d of %d requests failed, the last after %d ms", i+1,
-			one.gap.Milliseconds(), one.announced.Milliseconds(), one.failed, one.asked, one.unsettled.Milliseconds())
+		e.say("run %d: %d ms without an answer, announced after %d ms, %d of %d requests failed, the last after %d ms; "+
+			"pod marked after %d ms, EndpointSlice after %d ms", i+1, one.gap.Milliseconds(), one.announced.Milliseconds(),
+			one.failed, one.asked, one.unsettled.Milliseconds(), one.marked.Milliseconds(), one.sliced.Milliseconds())
 	}
 	e.crashes[p] = all
 	return all, nil
@@ -102,18 +107,43 @@ func (e *env) crashOwner(ctx context.Context) (crash, error) {
 	if err != nil {
 		return crash{}, err
 	}
-	watch := e.watchGap
+	var one crash
 	if slices.ContainsFunc(e.selected, func(name string) bool { return strings.HasPrefix(name, "l2_recovery") }) {
-		watch = e.watchFault
-		if err := e.forgetDeath(ctx, owner); err != nil {
-			return crash{}, err
-		}
+		one, err = e.watchRecovery(ctx, owner)
+	} else {
+		one, err = e.watchGap(ctx, func() error { return e.lab.CrashNode(owner) })
 	}
-	one, err := watch(ctx, func() error { return e.lab.CrashNode(owner) })
 	if err != nil {
 		return crash{}, err
 	}
 	return one, e.lab.RestoreNode(ctx, owner)
+}
+
+// watchRecovery crashes a node and watches until no request has failed for a while, and what the API server shows meanwhile.
+func (e *env) watchRecovery(ctx context.Context, node string) (crash, error) {
+	if err := e.forgetDeath(ctx, node); err != nil {
+		return crash{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	marked, err := e.podMarked(ctx, e.pods[node])
+	if err != nil {
+		return crash{}, err
+	}
+	sliced, err := e.endpointLost(ctx, webNamespace, "web", node)
+	if err != nil {
+		return crash{}, err
+	}
+	var moment time.Time
+	one, err := e.watchFault(ctx, func() error {
+		moment = time.Now()
+		return e.lab.CrashNode(node)
+	})
+	if err != nil || !one.settled {
+		return one, err
+	}
+	one.marked, one.sliced = (<-marked).Sub(moment), (<-sliced).Sub(moment)
+	return one, nil
 }
 
 // forgetDeath starts the controller manager anew if the node has crashed before: it keeps quiet for ten minutes about a
