@@ -87,6 +87,9 @@ func New(config Config) *Controller {
 	c.services = ForStockClient(config.Kube, config.Informers.Core().V1().Services().Lister(), config.Balancers).CoreV1()
 	config.Balancers.NotifyRoom(func() { c.add(roomKind, "") })
 	core := config.Informers.Core().V1()
+	if err := core.Services().Informer().AddIndexers(cache.Indexers{byShownAddress: shownAddresses}); err != nil {
+		klog.Background().Error(err, "indexing Services by the addresses that they show")
+	}
 	c.watch(core.Services().Informer(), c.serviceHandlers())
 	c.watch(core.Nodes().Informer(), c.nodeHandlers())
 	c.watch(config.Informers.Discovery().V1().EndpointSlices().Informer(), c.endpointSliceHandlers())

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
@@ -16,7 +15,6 @@ import (
 	"k8s.io/cloud-provider/service/helpers"
 	"k8s.io/klog/v2"
 
-	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
@@ -112,51 +110,4 @@ func (c *Controller) releaseOrphan(ctx context.Context, namespace, name string) 
 		errs = append(errs, c.config.Balancers.Release(ctx, namespace, name, uid))
 	}
 	return errors.Join(errs...)
-}
-
-// reconcileVirtualIP deletes a VirtualIP that was kept long enough for a Service that gave it up, and whose status does not
-// show it any more. One that a user made a reservation meanwhile stays, and is kept for nobody.
-func (c *Controller) reconcileVirtualIP(ctx context.Context, name string) error {
-	vip, err := c.config.Objects.VirtualIPs().Lister().Get(name)
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading VirtualIP %s: %w", name, err)
-	}
-	switch {
-	case vip.Spec.ReservedFor == nil:
-		return nil
-	case vip.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain:
-		return c.config.Balancers.SetAside(ctx, vip)
-	case vip.Spec.ReservedFor.Until == nil:
-		return nil
-	}
-	if left := time.Until(vip.Spec.ReservedFor.Until.Time); left > 0 {
-		c.addAfter(virtualIPKind, name, left)
-		return nil
-	}
-	shown, err := c.shown(ctx, vip)
-	if err != nil {
-		return err
-	}
-	if shown {
-		c.addAfter(virtualIPKind, name, lookAgain) // and at once when the Service changes
-		return nil
-	}
-	return c.config.Balancers.EndReservation(ctx, vip)
-}
-
-// shown tells whether the status of the Service that an address is kept for shows it still. The API server is asked, for
-// the cache may be late.
-func (c *Controller) shown(ctx context.Context, vip *v1alpha1.VirtualIP) (bool, error) {
-	namespace, name := vip.Spec.ReservedFor.Namespace, vip.Spec.ReservedFor.Name
-	live, err := c.config.Kube.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("looking whether Service %s/%s shows %s: %w", namespace, name, vip.Spec.Address, err)
-	}
-	return loadbalancer.Shows(live, vip.Spec.Address), nil
 }
