@@ -23,7 +23,7 @@ type Command struct {
 	Env  []string // added to the environment of the lab's owner
 }
 
-// Process is a program that runs in a host, in a process group of its own. It dies with the lab's owner, whatever ends
+// Process is a program that runs in a host, in a session of its own. It dies with the lab's owner, whatever ends
 // that.
 type Process struct {
 	Name    string
@@ -110,7 +110,10 @@ func (l *Lab) command(c Command) *exec.Cmd {
 	cmd := exec.Command(c.Path, c.Args...) //nolint:noctx // it lives longer than the call that starts it, and is ended by name
 	cmd.Dir = l.dir
 	cmd.Env = append(os.Environ(), c.Env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	// A session of its own: the kernel shares the processors among sessions (sched(7), autogroups), as on a node among the
+	// control groups of services and containers. In one session with busy loops, what kube-proxy starts to write its rules
+	// was seen to wait for seconds.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
 
