@@ -82,7 +82,7 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 		AddFunc: func(obj any) {
 			vip := obj.(*v1alpha1.VirtualIP)
 			c.addClaimants(vip, settle)
-			c.addAfter(virtualIPKind, vip.Name, 0)
+			c.addAfter(virtualIPKind, vip.Name, patience(vip))
 			c.addAfter(poolKind, vip.Spec.Pool, countAfter)
 		},
 		UpdateFunc: func(before, now any) {
@@ -93,7 +93,7 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 			if was.Generation != is.Generation {
 				c.addClaimants(was, settle)
 				c.addClaimants(is, settle)
-				c.add(virtualIPKind, is.Name)
+				c.addAfter(virtualIPKind, is.Name, patience(is))
 				c.addAfter(poolKind, is.Spec.Pool, countAfter)
 			}
 		},
@@ -106,6 +106,15 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 			c.addAfter(poolKind, vip.Spec.Pool, countAfter)
 		},
 	}
+}
+
+// patience returns how long to wait before a VirtualIP is looked at after an event. Nothing tells when the last Service left
+// one that is spent: as long as one that waits for a Service which gave it up.
+func patience(vip *v1alpha1.VirtualIP) time.Duration {
+	if loadbalancer.Spent(vip) {
+		return settle
+	}
+	return 0
 }
 
 // addClaimants queues the Services on a VirtualIP.

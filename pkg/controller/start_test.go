@@ -28,6 +28,9 @@ func TestWhatAManagerLeftIsEnded(t *testing.T) {
 		{"a claim of a Service that is gone", func() v1alpha1.VirtualIPSpec {
 			return v1alpha1.VirtualIPSpec{Services: []v1alpha1.ServiceClaim{{Namespace: "ns", Name: "gone", UID: "gone"}}}
 		}},
+		{"an address that its user does not retain any more", func() v1alpha1.VirtualIPSpec {
+			return v1alpha1.VirtualIPSpec{ReclaimPolicy: v1alpha1.ReclaimDelete, ID: "web", Epoch: 2}
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -73,4 +76,62 @@ func TestAKeptAddressThatAUserRetainsStays(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAReservationThatIsTakenBackIsGivenBack has a user retain an address, and think better of it when no Service uses it.
+func TestAReservationThatIsTakenBackIsGivenBack(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		retains func(*world) // 10.0.0.1
+		uses    bool
+		gone    bool
+	}{
+		{name: "an address of a Service", uses: true, gone: true, retains: func(w *world) {
+			w.create("a", 80)
+			w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
+		}},
+		{name: "a reservation that a Service used", uses: true, gone: true, retains: func(w *world) {
+			w.reserve("10.0.0.1", "web")
+			w.create("a", 80, settings.IDKey, "web")
+		}},
+		{name: "a reservation that no Service has used yet", retains: func(w *world) { w.reserve("10.0.0.1", "web") }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "10.0.0.1")
+				test.retains(w)
+				if test.uses {
+					w.wantHolders("10.0.0.1", "a")
+					if err := w.kube.CoreV1().Services("ns").Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(time.Minute)
+				w.wantHolders("10.0.0.1")
+				if !w.exists("10.0.0.1") {
+					t.Fatal("the VirtualIP is gone while it is to be retained")
+				}
+				w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimDelete })
+				time.Sleep(time.Minute)
+				if w.exists("10.0.0.1") == test.gone {
+					t.Errorf("the VirtualIP exists: %t, want %t", test.gone, !test.gone)
+				}
+			})
+		})
+	}
+}
+
+// editVIP changes the spec of a VirtualIP as a user does.
+func (w *world) editVIP(name string, change func(*v1alpha1.VirtualIPSpec)) {
+	w.Helper()
+	vips := w.objects.FairleadV1alpha1().VirtualIPs()
+	vip, err := vips.Get(w.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	change(&vip.Spec)
+	if _, err := vips.Update(w.Context(), vip, metav1.UpdateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
 }

@@ -69,6 +69,15 @@ func putClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
 		spec.Services[at] = claim
 	}
 	spec.ReservedFor = nil
+	spec.Epoch = max(spec.Epoch, 1)
+}
+
+// Spent tells whether a VirtualIP has outlived the Services that used it, and is neither kept for one nor a reservation: a
+// user has taken back that it was to be retained. One that no Service has used yet, of whatever policy, is not spent: its
+// user made it for a Service that is still to come.
+func Spent(vip *v1alpha1.VirtualIP) bool {
+	return vip.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain && len(vip.Spec.Services) == 0 &&
+		vip.Spec.ReservedFor == nil && vip.Spec.Epoch > 0
 }
 
 // sharingOf returns under which key an address of the Service is to be shared: nil for none.

@@ -243,8 +243,8 @@ func (r *Reconciler) SetAside(ctx context.Context, vip *v1alpha1.VirtualIP) erro
 	return err
 }
 
-// EndReservation deletes a VirtualIP that was kept for a Service, unless somebody has claimed it meanwhile. The caller has
-// seen that the status of the Service does not show the address. A status that an announcer writes in between changes
+// EndReservation deletes a VirtualIP that is kept for nobody any more, unless somebody has claimed or edited it meanwhile. The
+// caller has seen that no status shows the address. A status that an announcer writes in between changes
 // nothing about that.
 func (r *Reconciler) EndReservation(ctx context.Context, vip *v1alpha1.VirtualIP) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {

@@ -72,7 +72,8 @@ type VirtualIPSpec struct {
 	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9._]*[a-z0-9])?)?$`
 	ID string `json:"id,omitempty"`
 
-	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete.
+	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete: it goes with its last Service,
+	// and one that no Service has used yet waits for the first.
 	//
 	// +optional
 	// +kubebuilder:default=Delete
@@ -118,7 +119,7 @@ type VirtualIPSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	Candidates []string `json:"candidates,omitempty"`
 
-	// epoch grows with every change of candidates.
+	// epoch grows with every change of candidates. 0: no Service has used the address yet.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0

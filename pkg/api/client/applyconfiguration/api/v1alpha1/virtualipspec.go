@@ -19,7 +19,8 @@ type VirtualIPSpecApplyConfiguration struct {
 	Pool *string `json:"pool,omitempty"`
 	// id names a reservation for the annotation fairlead.dev/id.
 	ID *string `json:"id,omitempty"`
-	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete.
+	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete: it goes with its last Service,
+	// and one that no Service has used yet waits for the first.
 	ReclaimPolicy *apiv1alpha1.ReclaimPolicy `json:"reclaimPolicy,omitempty"`
 	// sharing is the key under which Services use the address. That of a reservation is its owner's to set: with one, only
 	// Services with this key use it; without, all that name it, as long as they have the same key or none.
@@ -35,7 +36,7 @@ type VirtualIPSpecApplyConfiguration struct {
 	NodeRules *NodeRulesApplyConfiguration `json:"nodeRules,omitempty"`
 	// candidates are the nodes that may own the address on layer 2, in order.
 	Candidates []string `json:"candidates,omitempty"`
-	// epoch grows with every change of candidates.
+	// epoch grows with every change of candidates. 0: no Service has used the address yet.
 	Epoch *int64 `json:"epoch,omitempty"`
 }
 
