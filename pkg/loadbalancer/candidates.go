@@ -35,18 +35,32 @@ func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, current []string, load 
 		return nil
 	}
 	want := wishes(spec)
-	nodes := r.announcerNodes(want)
-	if selectsNone(nodes, want) {
+	if selectsNone(r.nodesWithAgents(), want) {
 		return nil
 	}
-	names := eligible(nodes, addr, spec.Announce, r.withEndpoints(spec.Services))
-	if len(names) == 0 {
-		names = eligible(nodes, addr, spec.Announce, nil)
-	}
+	nodes, names := r.mayOwn(spec, addr, want)
 	if len(names) == 0 {
 		return spec.Candidates
 	}
 	return placement.Revise(addr, current, load, ranked(names, nodes, want.Zones), placement.LimitFor(len(nodes)))
+}
+
+// mayOwn returns the names of the nodes that may own an address, and the nodes they are of. Where only endpoints on the node
+// serve, one that is to give its addresses away has them as long as no other has such endpoints: anywhere else nothing would
+// come of the traffic. Those that are about to end serve while there are no others.
+func (r *Reconciler) mayOwn(spec *v1alpha1.VirtualIPSpec, addr netip.Addr, want settings.AddressSettings) (nodes []announcerNode, names []string) {
+	nodes = r.announcerNodes(want)
+	ready := r.withEndpoints(spec.Services, isReady)
+	if names = eligible(nodes, addr, spec.Announce, ready); len(names) > 0 || ready == nil {
+		return nodes, names
+	}
+	all := r.nodesWithAgents()
+	for _, with := range []map[string]bool{ready, r.withEndpoints(spec.Services, isServing)} {
+		if names = eligible(all, addr, spec.Announce, with); len(names) > 0 {
+			return all, names
+		}
+	}
+	return nodes, eligible(nodes, addr, spec.Announce, nil)
 }
 
 // announcerNodes returns the nodes that have an agent and may announce an address of which that is wished.
@@ -71,15 +85,15 @@ func (r *Reconciler) nodesWithAgents() []announcerNode {
 	return nodes
 }
 
-// withEndpoints returns the nodes that hold ready endpoints of every Service on the address whose externalTrafficPolicy
-// is Local; nil where there is no such Service.
-func (r *Reconciler) withEndpoints(claims []v1alpha1.ServiceClaim) map[string]bool {
+// withEndpoints returns the nodes that hold such endpoints of every Service on the address whose externalTrafficPolicy is
+// Local; nil where there is no such Service.
+func (r *Reconciler) withEndpoints(claims []v1alpha1.ServiceClaim, such func(discoveryv1.EndpointConditions) bool) map[string]bool {
 	return localNodes(claims, func(namespace, name string) map[string]bool {
 		slices, err := r.config.EndpointSlices.Lister().EndpointSlices(namespace).
 			List(labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: name}))
 		if err != nil {
 			return map[string]bool{} // a lister of a cache does not fail
 		}
-		return readyNodes(slices)
+		return nodesOf(slices, such)
 	})
 }

@@ -156,7 +156,7 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 		warnings = append(warnings, r.unannounced(want)...)
 		vips, err = r.reconcile(ctx, service, want)
 		r.setWaiting(key, err != nil)
-		warnings = slices.Concat(warnings, r.excludedEverywhere(vips), r.unpeered(want, vips))
+		warnings = slices.Concat(warnings, r.excludedEverywhere(vips), r.heldByEndpoints(vips), r.unpeered(want, vips))
 	}
 	if err == nil {
 		r.teller.tell(service, warnings)

@@ -57,9 +57,9 @@ func Standings(spec *v1alpha1.VirtualIPSpec, survey Survey) []Standing {
 		return nil // the API server admits no such object
 	}
 	endpoints := localNodes(spec.Services, func(namespace, name string) map[string]bool {
-		return readyNodes(slices.DeleteFunc(slices.Clone(survey.Slices), func(slice *discoveryv1.EndpointSlice) bool {
+		return nodesOf(slices.DeleteFunc(slices.Clone(survey.Slices), func(slice *discoveryv1.EndpointSlice) bool {
 			return slice.Namespace != namespace || slice.Labels[discoveryv1.LabelServiceName] != name
-		}))
+		}), isReady)
 	})
 	for i, why := range judge(able, address, spec.Announce, endpoints) {
 		name := able[i].node.Name
@@ -102,15 +102,24 @@ func localNodes(claims []v1alpha1.ServiceClaim, endpoints func(namespace, name s
 	return common
 }
 
-// readyNodes returns the nodes that hold ready endpoints.
-func readyNodes(slices []*discoveryv1.EndpointSlice) map[string]bool {
+// nodesOf returns the nodes that hold such endpoints.
+func nodesOf(slices []*discoveryv1.EndpointSlice, such func(discoveryv1.EndpointConditions) bool) map[string]bool {
 	nodes := map[string]bool{}
 	for _, slice := range slices {
 		for _, endpoint := range slice.Endpoints {
-			if endpoint.NodeName != nil && ptr.Deref(endpoint.Conditions.Ready, true) {
+			if endpoint.NodeName != nil && such(endpoint.Conditions) {
 				nodes[*endpoint.NodeName] = true
 			}
 		}
 	}
 	return nodes
+}
+
+func isReady(conditions discoveryv1.EndpointConditions) bool {
+	return ptr.Deref(conditions.Ready, true)
+}
+
+// isServing is true also for endpoints that terminate and serve until then: kube-proxy uses them where no other is left.
+func isServing(conditions discoveryv1.EndpointConditions) bool {
+	return ptr.Deref(conditions.Serving, isReady(conditions))
 }

@@ -94,7 +94,7 @@ func (r *Reconciler) Told(service *corev1.Service, err error) (news bool) {
 
 // unannounced warns that the nodes that a Service selects are none.
 func (r *Reconciler) unannounced(want settings.Settings) []settings.Warning {
-	if want.Address.Nodes == "" || !selectsNone(r.announcerNodes(want.Address), want.Address) {
+	if want.Address.Nodes == "" || !selectsNone(r.nodesWithAgents(), want.Address) {
 		return nil
 	}
 	return []settings.Warning{{Reason: ReasonNoNode, Text: strings.Join([]string{
