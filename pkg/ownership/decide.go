@@ -92,11 +92,12 @@ func (m *Machine) contend(r *record) {
 
 // accepts reports whether this node takes over from the owner that asked it. The
 // owner may not have heard that this node is no better: then the address would
-// only go to and fro.
+// only go to and fro. A candidate that drains is one because no other node serves,
+// so it takes over from a node that is none.
 func (m *Machine) accepts(r *record, owner string) bool {
 	self := m.rankOf(r, m.opt.Self)
 	return self == rankFit ||
-		self == rankUnhealthy && (m.rankOf(r, owner) > self || !slices.Contains(r.candidates, owner))
+		self < rankOutsider && (m.rankOf(r, owner) > self || !slices.Contains(r.candidates, owner))
 }
 
 // rest ends the wait for an address to be claimed.

@@ -335,6 +335,25 @@ func TestFaultOfAllNodesMovesNothing(t *testing.T) {
 	c.want("n1 alone", addrA, "n2")
 }
 
+// TestADrainingCandidateServesRatherThanNoCandidate: it is one because endpoints are nowhere else. It hands over again when
+// there is another, and keeps the address while there is none.
+func TestADrainingCandidateServesRatherThanNoCandidate(t *testing.T) {
+	c := newCluster(t, "n1", "n2", "n3").settled(Address{addrA, []string{"n1"}, 1, 0})
+	c.step("n2", Drain{true})
+	for _, n := range []string{"n1", "n3", "n2"} {
+		c.step(n, Configured{[]Address{{addrA, []string{"n2"}, 2, 0}}})
+	}
+	c.pass(time.Second)
+	c.want("only n2 may", addrA, "n2")
+	c.pass(time.Minute)
+	c.want("nobody else may", addrA, "n2")
+	for _, n := range c.names {
+		c.step(n, Configured{[]Address{{addrA, []string{"n3"}, 3, 0}}})
+	}
+	c.pass(time.Second)
+	c.want("n3 may", addrA, "n3")
+}
+
 // TestPatienceIsForOneReasonOnly: another one to give an address away counts at once.
 func TestPatienceIsForOneReasonOnly(t *testing.T) {
 	for name, reason := range map[string]Event{
