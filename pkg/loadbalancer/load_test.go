@@ -4,6 +4,7 @@ package loadbalancer
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,5 +53,30 @@ func TestNewAddressesGoWhereFewAre(t *testing.T) {
 				t.Errorf("first candidate (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestADrainTouchesItsOwnAddressesOnly: the number of candidates that suits the cluster falls with the ninth node, and an
+// address that has nothing to do with it stays as it is. One of its candidates may be the only one that lives.
+func TestADrainTouchesItsOwnAddressesOnly(t *testing.T) {
+	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.99"))
+	var names []string
+	for i := range 9 {
+		names = append(names, fmt.Sprintf("n%d", i+1))
+	}
+	w.withNodes(names...)
+	service := balanced("ns", "a", 80)
+	w.gets(service, "10.0.0.1")
+	before := w.vip("10.0.0.1")
+	if len(before.Spec.Candidates) != 5 {
+		t.Fatalf("candidates %v, want five", before.Spec.Candidates)
+	}
+	other := slices.IndexFunc(names, func(name string) bool { return !slices.Contains(before.Spec.Candidates, name) })
+	for _, edit := range []func(*corev1.Node){isDrained, func(*corev1.Node) {}} {
+		w.changeNode(names[other], edit)
+		w.gets(service, "10.0.0.1")
+		if diff := cmp.Diff(before, w.vip("10.0.0.1")); diff != "" {
+			t.Errorf("written again (-before +now):\n%s", diff)
+		}
 	}
 }

@@ -26,10 +26,13 @@ import (
 // one another, and 5 above, where several may be away at once.
 func LimitFor(nodes int) int {
 	if nodes > 8 {
-		return 5
+		return most
 	}
 	return 3
 }
+
+// most is the largest number of candidates that LimitFor gives.
+const most = 5
 
 // Node is a node that may announce an address.
 type Node struct {
@@ -42,11 +45,15 @@ type Node struct {
 // Load counts the addresses for which each node is the first candidate.
 type Load map[string]int
 
-// Revise returns the candidates of an address, at most limit: those of the
-// current ones that are still eligible, in their present order, then the others,
-// of the nearest zone and with the least load first. The first stays first while
+// Revise returns the candidates of an address: those of the current ones that
+// are still eligible, in their present order, then, up to limit, the others, of
+// the nearest zone and with the least load first. The first stays first while
 // it is eligible, whatever its zone and load. When the first is gone, the next
 // takes its place, as it has already done by itself on the fast path.
+//
+// A limit that has fallen takes no candidate away: the last of them may be the
+// only one that lives, and announce. So there may be more than limit, and never
+// more than LimitFor gives at most.
 //
 // It does not change load; where the first is another one, the caller does. The
 // names of the eligible nodes differ. The cost is O(n log n) in their number.
@@ -57,12 +64,12 @@ func Revise(address netip.Addr, current []string, load Load, eligible []Node, li
 	}
 	kept := make([]string, 0, limit)
 	for _, c := range current {
-		if may[c] && len(kept) < limit {
+		if may[c] && len(kept) < max(limit, most) {
 			kept = append(kept, c)
 			may[c] = false // a name given twice counts once
 		}
 	}
-	if len(kept) == limit || len(kept) == len(eligible) {
+	if len(kept) >= limit || len(kept) == len(eligible) {
 		return kept
 	}
 	rest := slices.DeleteFunc(slices.Clone(eligible), func(n Node) bool { return !may[n.Name] })

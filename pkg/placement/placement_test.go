@@ -67,7 +67,9 @@ func TestRevise(t *testing.T) {
 		{"returned node goes to the end", []string{"a", "c"}, nodes("a", "b", "c"), 3, []string{"a", "c", "b"}},
 		{"nearer zone does not take the first place", []string{"far"}, []Node{{"far", 1}, {"near", 0}}, 3, []string{"far", "near"}},
 		{"limit", []string{"a", "b"}, nodes("a", "b", "c", "d"), 2, []string{"a", "b"}},
-		{"lowered limit", []string{"a", "b", "c"}, nodes("a", "b", "c"), 2, []string{"a", "b"}},
+		{"lowered limit", []string{"a", "b", "c"}, nodes("a", "b", "c", "d"), 2, []string{"a", "b", "c"}},
+		{"one less than the lowered limit", []string{"a", "b", "c"}, nodes("a", "d", "e", "f"), 2, []string{"a", ordered(addr, nil, nodes("d", "e", "f"), 1)[0]}},
+		{"more than any limit", []string{"a", "b", "c", "d", "e", "f"}, nodes("a", "b", "c", "d", "e", "f"), 3, []string{"a", "b", "c", "d", "e"}},
 		{"none eligible", []string{"a"}, nil, 3, []string{}},
 		{"all others", []string{"x", "y"}, nodes("a"), 3, []string{"a"}},
 		{"doubled name", []string{"a", "a"}, nodes("a", "b"), 3, []string{"a", "b"}},
@@ -141,21 +143,24 @@ func TestNewAddressesAreBalanced(t *testing.T) {
 }
 
 // TestOnlyTheirOwnMoves: from one set of nodes to another, a first candidate that
-// is still there stays first, and the order of those that stay is kept.
+// is still there stays first, and the order of those that stay is kept. Nobody who
+// is still there has to go, also where the limit falls.
 func TestOnlyTheirOwnMoves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		before, after := drawNodes(t, "before"), drawNodes(t, "after")
-		limit := rapid.IntRange(1, 6).Draw(t, "limit")
+		limits := rapid.IntRange(1, most)
+		limit := limits.Draw(t, "limit")
 		all := addresses(rapid.IntRange(1, 60).Draw(t, "addresses"))
 		p := newPlaced()
 		p.revise(all, before, limit)
 		old := maps.Clone(p.candidates)
+		limit = limits.Draw(t, "limit after")
 		p.revise(all, after, limit)
 		now := p.candidates
 		for _, a := range all {
 			kept := slices.DeleteFunc(slices.Clone(old[a]), func(c string) bool { return !slices.Contains(after, Node{Name: c}) })
-			if len(now[a]) != min(limit, len(after)) {
-				t.Fatalf("%s has %d candidates, want %d", a, len(now[a]), min(limit, len(after)))
+			if want := max(len(kept), min(limit, len(after))); len(now[a]) != want {
+				t.Fatalf("%s has %d candidates, want %d", a, len(now[a]), want)
 			}
 			if !slices.Equal(kept, now[a][:len(kept)]) {
 				t.Fatalf("%s went from %v to %v, want it to begin with %v", a, old[a], now[a], kept)
