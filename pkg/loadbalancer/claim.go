@@ -68,7 +68,7 @@ func putClaim(spec *v1alpha1.VirtualIPSpec, claim v1alpha1.ServiceClaim) {
 	} else {
 		spec.Services[at] = claim
 	}
-	spec.ReservedFor = nil
+	redeem(spec, claim)
 	spec.Epoch = max(spec.Epoch, 1)
 }
 

@@ -36,6 +36,7 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
 			now.Spec.Sharing = sharingOf(want)
 		}
+		setAside(&now.Spec)
 		before := wishes(&now.Spec)
 		putClaim(&now.Spec, claimOf(service, want))
 		return r.setAnnounce(&now.Spec, before)
@@ -166,15 +167,9 @@ func (r *Reconciler) update(ctx context.Context, vip *v1alpha1.VirtualIP, change
 	return vip, nil
 }
 
-// keeping says how long an address that a Service leaves is kept for one of the same name.
-type keeping struct {
-	time    time.Duration
-	forever bool
-}
-
-// leave takes a Service's claim off a VirtualIP. Where it was the last one, the address is kept for the Service for as long
-// as told, and after that until its status does not show it: whoever ends the reservation looks. A reservation of a user
-// stays what it is.
+// leave takes a Service's claim off a VirtualIP. When the last one has left, the address is kept for as long as any of them
+// was promised, and after that until no status shows it: whoever ends the reservation looks. A reservation of a user stays
+// what it is.
 func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key string, uid types.UID, keep keeping) error {
 	if at := findClaim(vip, key); at < 0 || vip.Spec.Services[at].UID != uid {
 		return nil
@@ -186,6 +181,8 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 		}
 		left, before := now.Spec.Services[at], wishes(&now.Spec)
 		now.Spec.Services = slices.Delete(now.Spec.Services, at, at+1)
+		promise(&now.Spec, left, keep, time.Now())
+		setAside(&now.Spec)
 		if len(now.Spec.Services) > 0 {
 			// Leaving must not fail: what the others wish was possible with this one, and is without.
 			if err := r.setAnnounce(&now.Spec, before); err != nil {
@@ -194,12 +191,6 @@ func (r *Reconciler) leave(ctx context.Context, vip *v1alpha1.VirtualIP, key str
 			return nil
 		}
 		now.Spec.Candidates = nil
-		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
-			now.Spec.ReservedFor = &v1alpha1.ReservedFor{Namespace: left.Namespace, Name: left.Name}
-			if !keep.forever {
-				now.Spec.ReservedFor.Until = new(metav1.NewTime(time.Now().Add(keep.time)))
-			}
-		}
 		return nil
 	})
 	if errors.Is(err, errGone) {
@@ -232,9 +223,7 @@ func (r *Reconciler) releaseDelay(name string) time.Duration {
 // Retain: a reservation, free for whoever names it.
 func (r *Reconciler) SetAside(ctx context.Context, vip *v1alpha1.VirtualIP) error {
 	_, err := r.update(ctx, vip, func(now *v1alpha1.VirtualIP) error {
-		if now.Spec.ReclaimPolicy == v1alpha1.ReclaimRetain {
-			now.Spec.ReservedFor = nil
-		}
+		setAside(&now.Spec)
 		return nil
 	})
 	if errors.Is(err, errGone) {

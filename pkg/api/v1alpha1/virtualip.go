@@ -100,6 +100,16 @@ type VirtualIPSpec struct {
 	// +optional
 	ReservedFor *ReservedFor `json:"reservedFor,omitempty"`
 
+	// promised says for which Services that left while others stayed the address is to be kept as well. When the last one
+	// leaves, the longest of the promises, its own among them, becomes reservedFor.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=namespace
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Promised []ReservedFor `json:"promised,omitempty"`
+
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	//
 	// +optional

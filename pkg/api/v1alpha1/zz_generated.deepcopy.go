@@ -883,6 +883,13 @@ func (in *VirtualIPSpec) DeepCopyInto(out *VirtualIPSpec) {
 		*out = new(ReservedFor)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Promised != nil {
+		in, out := &in.Promised, &out.Promised
+		*out = make([]ReservedFor, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.Announce != nil {
 		in, out := &in.Announce, &out.Announce
 		*out = make([]Announcement, len(*in))

@@ -30,6 +30,9 @@ type VirtualIPSpecApplyConfiguration struct {
 	// reservedFor keeps the address of a deleted Service for one of the same namespace and name, as the pool's
 	// releaseDelay or the Service's preserveOnDelete says. Set only while services is empty.
 	ReservedFor *ReservedForApplyConfiguration `json:"reservedFor,omitempty"`
+	// promised says for which Services that left while others stayed the address is to be kept as well. When the last one
+	// leaves, the longest of the promises, its own among them, becomes reservedFor.
+	Promised []ReservedForApplyConfiguration `json:"promised,omitempty"`
 	// announce is how the address is announced, resolved from the pool and the Services' annotations.
 	Announce []AnnouncementApplyConfiguration `json:"announce,omitempty"`
 	// nodeRules say which nodes may announce, where the cloud configuration departs from its defaults.
@@ -104,6 +107,19 @@ func (b *VirtualIPSpecApplyConfiguration) WithServices(values ...*ServiceClaimAp
 // If called multiple times, the ReservedFor field is set to the value of the last call.
 func (b *VirtualIPSpecApplyConfiguration) WithReservedFor(value *ReservedForApplyConfiguration) *VirtualIPSpecApplyConfiguration {
 	b.ReservedFor = value
+	return b
+}
+
+// WithPromised adds the given value to the Promised field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Promised field.
+func (b *VirtualIPSpecApplyConfiguration) WithPromised(values ...*ReservedForApplyConfiguration) *VirtualIPSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithPromised")
+		}
+		b.Promised = append(b.Promised, *values[i])
+	}
 	return b
 }
 
