@@ -68,7 +68,15 @@ func awaitSuccesses(ctx context.Context, t *testing.T, p *Probe, since time.Time
 	})
 }
 
-// reaches says whether a UDP datagram and its answer get through to a node's kube-proxy, over both families.
+// awaitReached waits until connections get through to a node's kube-proxy.
+func awaitReached(ctx context.Context, t *testing.T, l *Lab, from, to string) {
+	t.Helper()
+	Await(ctx, t, from+" to reach "+to, func(ctx context.Context) (bool, string, error) {
+		return reaches(ctx, l, from, to), "no connection", nil
+	})
+}
+
+// reaches says whether connections get through to a node's kube-proxy, over both families, at once.
 func reaches(ctx context.Context, l *Lab, from, to string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 	defer cancel()
@@ -91,17 +99,17 @@ func testPartition(t *testing.T, l *Lab) {
 		{"n1", "n2"}: false, {"n2", "n1"}: false, {"n3", "n1"}: false, {"n2", "n3"}: true, {Client, "n1"}: true, {Client, "n2"}: true,
 	}
 	for pair, ok := range want {
-		if got := reaches(ctx, l, pair[0], pair[1]); got != ok {
-			t.Errorf("%s reaches %s: %t, want %t", pair[0], pair[1], got, ok)
+		if ok {
+			awaitReached(ctx, t, l, pair[0], pair[1])
+		} else if reaches(ctx, l, pair[0], pair[1]) {
+			t.Errorf("%s reaches %s", pair[0], pair[1])
 		}
 	}
 	if err := l.Heal(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for pair := range want {
-		if !reaches(ctx, l, pair[0], pair[1]) {
-			t.Errorf("%s does not reach %s after the partition is healed", pair[0], pair[1])
-		}
+		awaitReached(ctx, t, l, pair[0], pair[1])
 	}
 }
 

@@ -87,8 +87,9 @@ func TestPodsAnswerThroughServices(t *testing.T) {
 		awaitAnswers(ctx, t, l, from, "http://"+port(l.Addr6("n3")), "web-1", "web-2")
 	}
 	udp := net.JoinHostPort(l.Addr4("n1").String(), fmt.Sprint(service.Spec.Ports[1].NodePort))
-	if a, err := l.AskUDP(ctx, Client, udp); err != nil || a.Pod == "" {
-		t.Errorf("UDP through a node port: %+v, %v", a, err)
-	}
+	Await(ctx, t, "UDP through a node port to be answered", func(ctx context.Context) (bool, string, error) {
+		a, err := l.AskUDP(ctx, Client, udp)
+		return err == nil && a.Pod != "", fmt.Sprintf("%+v, %v", a, err), nil
+	})
 	t.Logf("all answers after %s", time.Since(begin).Round(10*time.Millisecond))
 }

@@ -14,16 +14,23 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
 // marker in the environment says that the process is in a namespace that Main has made for it.
 const marker = "FAIRLEAD_TEST_IN_NAMESPACE"
 
-// Main has the tests of a package run by run, in a child process that is in a new network namespace with all its threads:
-// for code that opens sockets on threads of its choice. Without root, run runs as it is, and Need skips. It is to be the
+// Main has the tests of a package run by run, in a child process that is in a new network namespace with all its threads
+// and has a loopback interface of its own: for code that opens sockets on threads of its choice, or on ports that are given. Without root, run runs as it is, and Need skips. It is to be the
 // last call of TestMain.
 func Main(run func()) {
+	if inside() {
+		if err := raiseLoopback(); err != nil {
+			fmt.Fprintln(os.Stderr, "no loopback interface for the tests:", err)
+			os.Exit(1)
+		}
+	}
 	if os.Geteuid() != 0 || inside() {
 		run()
 		return
@@ -40,6 +47,14 @@ func Main(run func()) {
 		fmt.Fprintln(os.Stderr, "no network namespace for the tests:", err)
 		os.Exit(1)
 	}
+}
+
+func raiseLoopback() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
 }
 
 func inside() bool { return os.Getenv(marker) != "" }

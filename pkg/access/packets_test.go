@@ -138,10 +138,13 @@ func echo(conn net.Conn) {
 // patience with an answer: refused packets get none at all.
 const patience = 300 * time.Millisecond
 
+// plenty is enough for an answer on a busy machine.
+const plenty = 20 * time.Second
+
 // dial opens a connection from one of the client's addresses.
-func (w *wire) dial(network, from, to string) (conn net.Conn, err error) {
+func (w *wire) dial(network, from, to string, within time.Duration) (conn net.Conn, err error) {
 	w.in(w.client, func() {
-		d := net.Dialer{Timeout: patience}
+		d := net.Dialer{Timeout: within}
 		if network == "tcp" {
 			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
 		} else {
@@ -155,9 +158,9 @@ func (w *wire) dial(network, from, to string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// answers tells whether something comes back over a connection.
-func answers(conn net.Conn) bool {
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+// answers tells whether something comes back over a connection within a time.
+func answers(conn net.Conn, within time.Duration) bool {
+	if err := conn.SetDeadline(time.Now().Add(within)); err != nil {
 		return false
 	}
 	if _, err := conn.Write([]byte("hello")); err != nil {
@@ -169,8 +172,8 @@ func answers(conn net.Conn) bool {
 
 // reaches tells whether the Service answers the client at one of its addresses, over a new connection.
 func (w *wire) reaches(network, from, to string) bool {
-	conn, err := w.dial(network, from, to)
-	return err == nil && answers(conn)
+	conn, err := w.dial(network, from, to, patience)
+	return err == nil && answers(conn, patience)
 }
 
 // want checks who gets an answer: from>to for each path that should be open or shut.
@@ -180,7 +183,7 @@ func (w *wire) want(open bool, paths ...string) {
 		from, to, _ := strings.Cut(p, ">")
 		for _, network := range []string{"tcp", "udp"} {
 			got := w.reaches(network, from, to)
-			for begin := time.Now(); open && !got && time.Since(begin) < 20*time.Second; {
+			for begin := time.Now(); open && !got && time.Since(begin) < plenty; {
 				got = w.reaches(network, from, to) // on a busy machine an answer may take longer than the patience
 			}
 			if got != open {
@@ -236,12 +239,12 @@ func TestConnectionsOfTheRefusedEnd(t *testing.T) {
 	w, table := newWire(t), New()
 	for _, network := range []string{"tcp", "udp"} {
 		w.want(true, bad4+">10.8.0.100:80")
-		conn, err := w.dial(network, bad4, "10.8.0.100:80")
-		if err != nil || !answers(conn) {
+		conn, err := w.dial(network, bad4, "10.8.0.100:80", plenty)
+		if err != nil || !answers(conn, plenty) {
 			t.Fatalf("%s: no answer before there are rules: %v", network, err)
 		}
 		w.apply(table, entry80(service4, prefixes(good4+"/32"), nil))
-		if answers(conn) {
+		if answers(conn, patience) {
 			t.Errorf("%s: a connection of a refused client goes on", network)
 		}
 		w.apply(table)
@@ -254,7 +257,7 @@ func TestRulesOutliveTheProgram(t *testing.T) {
 	entry := entry80(service4, prefixes(good4+"/32"), nil)
 	w.apply(New(), entry)
 	w.want(false, bad4+">10.8.0.100:80")
-	conn, err := w.dial("udp", bad4, "10.8.0.100:80")
+	conn, err := w.dial("udp", bad4, "10.8.0.100:80", plenty)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,9 +38,10 @@ func TestPeerLimitsPrefixes(t *testing.T) {
 	apply(t, s, d)
 	r.vtysh("clear bgp *")
 	r.has("10.99.1.0/24", true)
-	if x := session(s, "frr"); x.LastError != "" || x.Prefixes != 2 {
-		t.Errorf("within the limit: %+v", x)
-	}
+	await(t, "a session within the limit", func() (bool, string) {
+		x := session(s, "frr")
+		return x.LastError == "" && x.Prefixes == 2, fmt.Sprintf("%+v", x)
+	})
 }
 
 func TestLinkBandwidth(t *testing.T) {
@@ -92,7 +93,7 @@ func TestLongLivedGracefulRestart(t *testing.T) {
 	s := newSpeaker(t)
 	peers := []Peer{frrPeer(a), {Name: "bird", Address: b.own, ASN: 64500, LocalASN: 64512, NextHop6: b.ours6, ConnectRetry: time.Second}}
 	for i := range peers {
-		peers[i].GracefulRestart, peers[i].LongLivedStale = time.Second, 6*time.Second
+		peers[i].GracefulRestart, peers[i].LongLivedStale = time.Second, 20*time.Second
 	}
 	apply(t, s, Desired{Peers: peers, Routes: []Route{{Prefix: prefix("10.99.0.1/32")}}})
 	a.has("10.99.0.1/32", true)

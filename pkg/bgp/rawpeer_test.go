@@ -70,6 +70,7 @@ func (p *rawPeer) establish(ctx context.Context) (*rawSession, error) {
 		conn.Close()
 		return nil, err
 	}
+	conn.SetDeadline(time.Time{})
 	s := &rawSession{Conn: conn, updates: make(chan struct{}, 1), done: make(chan struct{})}
 	go s.read()
 	return s, nil

@@ -11,7 +11,7 @@ import (
 // TestReturnSetsNobodyAgainstOthers: a node that was cut off for long holds all others to be dead. When it is back, it
 // says so of members that hear each other all the time.
 func TestReturnSetsNobodyAgainstOthers(t *testing.T) {
-	nodes := group(t, 5)
+	nodes := group(t, 5, calm)
 	alone, others := nodes[0], nodes[1:]
 	for range 4 {
 		awaitHearts(t, nodes)

@@ -11,7 +11,7 @@ import (
 )
 
 func TestHeartbeatsFindADeathBeforeMemberlist(t *testing.T) {
-	nodes := group(t, 5)
+	nodes := group(t, 5, calm)
 	awaitHearts(t, nodes)
 	nodes[1].kill()
 	for _, x := range append(nodes[2:], nodes[0]) {
@@ -43,7 +43,7 @@ func TestMemberlistAloneFindsADeath(t *testing.T) {
 }
 
 func TestMemberlistOverrulesLostHeartbeats(t *testing.T) {
-	nodes := group(t, 3)
+	nodes := group(t, 3, calm)
 	awaitHearts(t, nodes)
 	for _, x := range nodes[:2] {
 		nodes[2].parted.Store(netip.AddrPortFrom(x.addr.Addr(), x.addr.Port()+1), true)
@@ -82,7 +82,7 @@ func TestPartitionHeals(t *testing.T) {
 }
 
 func TestIsolatedNodeSeesNobody(t *testing.T) {
-	nodes := group(t, 5)
+	nodes := group(t, 5, calm)
 	awaitHearts(t, nodes)
 	part(nodes[:1], nodes[1:])
 	awaitAll(t, nodes[:1], 1)
@@ -149,7 +149,7 @@ func TestWrongKeyCannotJoin(t *testing.T) {
 }
 
 func TestKeysRotateWithoutInterruption(t *testing.T) {
-	nodes := group(t, 2)
+	nodes := group(t, 2, calm)
 	awaitHearts(t, nodes)
 	next := bytes.Repeat([]byte{8}, 32)
 	for _, keys := range [][][]byte{{testKey, next}, {next, testKey}, {next}} {

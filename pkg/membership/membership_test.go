@@ -22,7 +22,7 @@ func TestKilledMemberFails(t *testing.T) {
 func TestLeavingMemberIsSeenToLeave(t *testing.T) {
 	nodes := group(t, 3)
 	awaitAll(t, nodes, 3)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := nodes[2].Leave(ctx); err != nil {
 		t.Fatal(err)
@@ -50,14 +50,8 @@ func TestBroadcastReachesEveryMemberOnce(t *testing.T) {
 	}
 	until(t, "gossip is done", func() bool { return nodes[0].Stats().GossipQueued == 0 })
 	for _, x := range nodes[1:] {
-		seen := map[string]int{}
-		x.mu.Lock()
-		for _, e := range x.events {
-			if e.Kind == Message {
-				seen[string(e.Payload)]++
-			}
-		}
-		x.mu.Unlock()
+		until(t, x.name+" has told of all payloads", func() bool { return len(x.payloads()) > count })
+		seen := x.payloads()
 		for p, n := range seen {
 			if n != 1 {
 				t.Errorf("%s got a payload of %d bytes %d times", x.name, len(p), n)
@@ -67,4 +61,17 @@ func TestBroadcastReachesEveryMemberOnce(t *testing.T) {
 			t.Errorf("%s got %d different payloads, want %d", x.name, len(seen), count+1)
 		}
 	}
+}
+
+// payloads counts the payloads that a member has told of.
+func (x *node) payloads() map[string]int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	seen := map[string]int{}
+	for _, e := range x.events {
+		if e.Kind == Message {
+			seen[string(e.Payload)]++
+		}
+	}
+	return seen
 }
