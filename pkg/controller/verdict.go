@@ -14,6 +14,11 @@ import (
 // wrong once may do so again.
 const quietAfterTakeBack = 10 * time.Minute
 
+// bootTold is how long after a dead node's Lease was renewed the mark is taken back. A kubelet that starts renews the Lease
+// and tells which boot of the machine it runs in, in no certain order. One that has lived on needs no such delay, but cannot
+// be told from it before. The next renewal, after 10 s, would be late for it: by then it has set its pods right by itself.
+const bootTold = 4 * time.Second
+
 // brake bounds the share of nodes that may be declared dead at a time, as 1 in brake: when more seem to be, it is rather
 // the network between the agents that is broken.
 const brake = 3
@@ -50,6 +55,7 @@ type deaths struct {
 // death is what is held of one node that was declared dead.
 type death struct {
 	renewed time.Time // of its Lease: the renewal that was the last one when it was declared dead
+	back    time.Time // when another renewal was seen first; zero while none was
 	marked  bool      // all of its pods that are to be marked are
 }
 
@@ -58,7 +64,7 @@ func newDeaths() *deaths {
 }
 
 // unmarked returns which of the lost nodes have pods to be marked now: none while more than a third of all nodes are lost
-// or held for dead (braked is then true), and none that came back less than ten minutes ago.
+// or held for dead (braked is then true), and none that has renewed its Lease since or came back less than ten minutes ago.
 func (d *deaths) unmarked(lost []string, nodes int, now time.Time) (unmarked []string, braked bool) {
 	gone := len(d.dead)
 	for _, node := range lost {
@@ -66,7 +72,7 @@ func (d *deaths) unmarked(lost []string, nodes int, now time.Time) (unmarked []s
 		if !is {
 			gone++
 		}
-		if !held.marked && !now.Before(d.quiet[node]) {
+		if !held.marked && held.back.IsZero() && !now.Before(d.quiet[node]) {
 			unmarked = append(unmarked, node)
 		}
 	}
@@ -87,7 +93,9 @@ func (d *deaths) holds(node string) bool {
 
 // markedAll notes that nothing is left to be marked on a dead node.
 func (d *deaths) markedAll(node string) {
-	d.dead[node] = death{renewed: d.dead[node].renewed, marked: true}
+	held := d.dead[node]
+	held.marked = true
+	d.dead[node] = held
 }
 
 // takeBack notes that a node lives.
@@ -96,9 +104,16 @@ func (d *deaths) takeBack(node string, now time.Time) {
 	d.quiet[node] = now.Add(quietAfterTakeBack)
 }
 
-// recovered tells whether the Lease of a dead node was renewed since its death was declared. Only a change counts, not
-// the time in the Lease, which is by the node's own clock.
-func (d *deaths) recovered(node string, renewed time.Time) bool {
+// recovered tells whether the Lease of a dead node was renewed since its death was declared, and long enough ago that its
+// kubelet has told the boot it runs in. Only a change counts, not the time in the Lease, which is by the node's own clock.
+func (d *deaths) recovered(node string, renewed, now time.Time) bool {
 	held, dead := d.dead[node]
-	return dead && !renewed.Equal(held.renewed)
+	if !dead || renewed.Equal(held.renewed) {
+		return false
+	}
+	if held.back.IsZero() {
+		held.back = now
+		d.dead[node] = held
+	}
+	return now.Sub(held.back) >= bootTold
 }

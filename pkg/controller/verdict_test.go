@@ -96,8 +96,12 @@ func TestADeadNodeIsMarkedUntilItIsDoneWith(t *testing.T) {
 	if unmarked, _ := known.unmarked([]string{"a"}, 3, now); len(unmarked) > 0 {
 		t.Errorf("marked twice: %v", unmarked)
 	}
-	if known.recovered("a", now) {
+	if known.recovered("a", now, now) {
 		t.Error("recovered without a renewal")
+	}
+	known.recovered("a", now.Add(time.Second), now)
+	if unmarked, _ := known.unmarked([]string{"a"}, 3, now); len(unmarked) > 0 {
+		t.Errorf("marked though its Lease is renewed: %v", unmarked)
 	}
 }
 
@@ -105,14 +109,21 @@ func TestANodeThatRenewsItsLeaseIsTakenBackAndLeftAloneForAWhile(t *testing.T) {
 	now, renewed := time.Unix(1000, 0), time.Unix(17, 0) // the node's clock is its own
 	known := newDeaths()
 	known.record("a", renewed)
-	if known.recovered("a", renewed) {
+	if known.recovered("a", renewed, now) {
 		t.Error("recovered without a renewal")
 	}
-	if !known.recovered("a", renewed.Add(time.Second)) {
-		t.Error("not recovered by a renewal")
+	first, second := renewed.Add(time.Second), renewed.Add(11*time.Second)
+	for _, look := range []struct {
+		after   time.Duration
+		renewed time.Time
+		want    bool
+	}{{0, first, false}, {bootTold - 1, first, false}, {bootTold, first, true}, {bootTold + 1, second, true}} {
+		if got := known.recovered("a", look.renewed, now.Add(look.after)); got != look.want {
+			t.Errorf("recovered %s after its renewal: %t, want %t", look.after, got, look.want)
+		}
 	}
 	known.takeBack("a", now)
-	if known.recovered("a", renewed.Add(time.Second)) {
+	if known.recovered("a", second, now.Add(bootTold)) {
 		t.Error("recovered twice")
 	}
 	if declared, _ := known.unmarked([]string{"a"}, 3, now.Add(quietAfterTakeBack-1)); len(declared) > 0 {

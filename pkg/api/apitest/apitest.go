@@ -5,6 +5,7 @@
 package apitest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +13,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ktesting "k8s.io/client-go/testing"
 )
@@ -26,7 +29,8 @@ type Clientset interface {
 // KeepMetadata has the clientset give each object that is created a UID, each object that is created or updated a
 // resourceVersion higher than all before, and each one whose main resource is updated the next generation; an update of a
 // version that is not the latest is refused as a conflict. By itself a fake clientset does none of this, and who compares
-// versions takes what an informer brings late for news. Patches leave the metadata as it is.
+// versions takes what an informer brings late for news. A patch leaves the metadata as it is, and is refused too if it names
+// a version that is not the latest.
 func KeepMetadata(clients Clientset) {
 	var last atomic.Int64
 	clients.PrependReactor("create", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
@@ -45,14 +49,8 @@ func KeepMetadata(clients Clientset) {
 			return true, nil, err
 		}
 		resource := action.GetResource()
-		if stored, err := clients.Tracker().Get(resource, object.GetNamespace(), object.GetName()); err == nil {
-			latest, err := meta.Accessor(stored)
-			if err != nil {
-				return true, nil, err
-			}
-			if object.GetResourceVersion() != latest.GetResourceVersion() {
-				return true, nil, apierrors.NewConflict(resource.GroupResource(), object.GetName(), errors.New("it was changed since"))
-			}
+		if err := refuse(clients, resource, object.GetNamespace(), object.GetName(), object.GetResourceVersion()); err != nil {
+			return true, nil, err
 		}
 		object.SetResourceVersion(strconv.FormatInt(last.Add(1), 10))
 		if action.GetSubresource() == "" {
@@ -60,4 +58,29 @@ func KeepMetadata(clients Clientset) {
 		}
 		return false, nil, nil
 	})
+	clients.PrependReactor("patch", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
+		patch := action.(ktesting.PatchAction)
+		var named metav1.PartialObjectMetadata
+		if err := json.Unmarshal(patch.GetPatch(), &named); err != nil || named.ResourceVersion == "" {
+			return false, nil, nil // a JSON patch, or one of any version
+		}
+		err := refuse(clients, patch.GetResource(), patch.GetNamespace(), patch.GetName(), named.ResourceVersion)
+		return err != nil, nil, err
+	})
+}
+
+// refuse returns a conflict if the stored object is not of the given version.
+func refuse(clients Clientset, resource schema.GroupVersionResource, namespace, name, version string) error {
+	stored, err := clients.Tracker().Get(resource, namespace, name)
+	if err != nil {
+		return nil // there is none to be in conflict with
+	}
+	latest, err := meta.Accessor(stored)
+	if err != nil {
+		return err
+	}
+	if latest.GetResourceVersion() != version {
+		return apierrors.NewConflict(resource.GroupResource(), name, errors.New("it was changed since"))
+	}
+	return nil
 }
