@@ -88,7 +88,8 @@ func (b *book) observe(vip *v1alpha1.VirtualIP) (room bool) {
 // as it is.
 func admitsAnew(was, is *v1alpha1.VirtualIP) bool {
 	if was == nil {
-		return is.Spec.Sharing != nil || len(is.Spec.Services) == 0 && is.Spec.ReservedFor == nil
+		shares := func(claim v1alpha1.ServiceClaim) bool { return claim.SharingKey != "" }
+		return slices.ContainsFunc(is.Spec.Services, shares) || len(is.Spec.Services) == 0 && is.Spec.ReservedFor == nil
 	}
 	return !apiequality.Semantic.DeepEqual(was.Spec.Services, is.Spec.Services) ||
 		!apiequality.Semantic.DeepEqual(was.Spec.Sharing, is.Spec.Sharing) ||

@@ -80,21 +80,20 @@ func Spent(vip *v1alpha1.VirtualIP) bool {
 		vip.Spec.ReservedFor == nil && vip.Spec.Epoch > 0
 }
 
-// sharingOf returns under which key an address of the Service is to be shared: nil for none.
-func sharingOf(want settings.Settings) *v1alpha1.Sharing {
-	if want.SharingKey == "" {
-		return nil
-	}
-	return &v1alpha1.Sharing{Key: want.SharingKey}
-}
-
-// sharedUnder tells whether an address is shared under a key: its own, or, of a reservation without one, that of its
-// Services.
-func sharedUnder(vip *v1alpha1.VirtualIP, key string) bool {
-	if vip.Spec.Sharing != nil {
+// sharedUnder tells whether an address is shared under a key: that which its owner gave it, or else that of the Services on
+// it other than the one that asks, or of the one that it is kept for.
+func sharedUnder(vip *v1alpha1.VirtualIP, key, asks string) bool {
+	switch {
+	case vip.Spec.Sharing != nil:
 		return vip.Spec.Sharing.Key == key
+	case key == "":
+		return false
+	case vip.Spec.ReservedFor != nil:
+		return vip.Spec.ReservedFor.SharingKey == key
 	}
-	return key != "" && len(vip.Spec.Services) > 0 && vip.Spec.Services[0].SharingKey == key
+	return slices.ContainsFunc(vip.Spec.Services, func(claim v1alpha1.ServiceClaim) bool {
+		return claim.SharingKey == key && Key(claim.Namespace, claim.Name) != asks
+	})
 }
 
 // shownFirst sorts VirtualIPs as the status of a Service shows their addresses; what it does not show comes after that, by

@@ -31,9 +31,13 @@ func claimed(addr string, edits ...func(*v1alpha1.VirtualIP)) *v1alpha1.VirtualI
 
 func shared(key string) func(*v1alpha1.VirtualIP) {
 	return func(vip *v1alpha1.VirtualIP) {
-		vip.Spec.Sharing = &v1alpha1.Sharing{Key: key}
-		vip.Spec.Services = append(vip.Spec.Services, v1alpha1.ServiceClaim{Namespace: "ns", Name: "b"})
+		vip.Spec.Services[0].SharingKey = key
+		vip.Spec.Services = append(vip.Spec.Services, v1alpha1.ServiceClaim{Namespace: "ns", Name: "b", SharingKey: key})
 	}
+}
+
+func othersHave(key string) func(*v1alpha1.VirtualIP) {
+	return func(vip *v1alpha1.VirtualIP) { vip.Spec.Services[1].SharingKey = key }
 }
 
 func TestWhatSatisfiesAService(t *testing.T) {
@@ -71,6 +75,7 @@ func TestWhatSatisfiesAService(t *testing.T) {
 		{"a reservation that nothing names any more", claimed("10.0.0.1", named), settings.Settings{}, false},
 		{"shared under its key", claimed("10.0.0.1", shared("k")), settings.Settings{SharingKey: "k"}, true},
 		{"shared, and the key is gone", claimed("10.0.0.1", shared("k")), settings.Settings{}, false},
+		{"shared, and the others have another key by now", claimed("10.0.0.1", shared("k"), othersHave("l")), settings.Settings{SharingKey: "k"}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := satisfies(test.vip, "ns/a", test.want); got != test.ok {
@@ -211,5 +216,26 @@ func TestClaimsKeepTheirOrder(t *testing.T) {
 	putClaim(&vip.Spec, claimOf(service, settings.Settings{}))
 	if len(vip.Spec.Services) != 3 || vip.Spec.Services[2].Name != "c" {
 		t.Errorf("claims %+v", vip.Spec.Services)
+	}
+}
+
+func TestANewVirtualIPMakesRoomForThoseWhoMayJoinIt(t *testing.T) {
+	reserved := func(vip *v1alpha1.VirtualIP) { vip.Spec.Services = nil }
+	kept := func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Services, vip.Spec.ReservedFor = nil, &v1alpha1.ReservedFor{Namespace: "ns", Name: "a"}
+	}
+	for _, test := range []struct {
+		name string
+		vip  *v1alpha1.VirtualIP
+		want bool
+	}{
+		{"of a Service without a key", claimed("10.0.0.1"), false},
+		{"shared under a key", claimed("10.0.0.1", shared("k")), true},
+		{"nobody's", claimed("10.0.0.1", reserved), true},
+		{"kept", claimed("10.0.0.1", kept), false},
+	} {
+		if got := newBook().observe(test.vip); got != test.want {
+			t.Errorf("%s: room for others: %t, want %t", test.name, got, test.want)
+		}
 	}
 }

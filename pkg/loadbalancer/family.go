@@ -78,7 +78,7 @@ func alone(vip *v1alpha1.VirtualIP, key string) bool {
 
 // aloneOrSharing tells whether the Service may be with the others on the address, if there are any.
 func aloneOrSharing(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
-	return alone(vip, key) || sharedUnder(vip, want.SharingKey)
+	return alone(vip, key) || sharedUnder(vip, want.SharingKey, key)
 }
 
 // inConflict tells whether an announcer found another station using the address before anybody here announced it. An

@@ -175,7 +175,7 @@ func (r *Reconciler) outsidePools(vip *v1alpha1.VirtualIP, service *corev1.Servi
 // sharable tells whether Services of a namespace may share the address under a key: with those on it, or with the one that
 // left it last, for which it is kept.
 func (r *Reconciler) sharable(vip *v1alpha1.VirtualIP, namespace, key string) bool {
-	if !sharedUnder(vip, key) {
+	if !sharedUnder(vip, key, "") {
 		return false
 	}
 	if reserved := vip.Spec.ReservedFor; reserved != nil && reserved.Namespace == namespace {
@@ -271,7 +271,7 @@ func (r *Reconciler) newVirtualIP(service *corev1.Service, want settings.Setting
 		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(choice.Address)},
 		Spec: v1alpha1.VirtualIPSpec{
 			Address: choice.Address.String(), Pool: choice.Pool, ReclaimPolicy: v1alpha1.ReclaimDelete,
-			Sharing: sharingOf(want), NodeRules: r.config.Rules.onRecord(),
+			NodeRules: r.config.Rules.onRecord(),
 		},
 	}
 	putClaim(&vip.Spec, claimOf(service, want))

@@ -23,7 +23,7 @@ type keeping struct {
 // promise notes that an address is to be kept for a Service that has left it. While others stay, nothing but that is done;
 // when the last one has left, the longest promise is kept, and of two that are as long that to the last.
 func promise(spec *v1alpha1.VirtualIPSpec, left v1alpha1.ServiceClaim, keep keeping, now time.Time) {
-	own := v1alpha1.ReservedFor{Namespace: left.Namespace, Name: left.Name}
+	own := v1alpha1.ReservedFor{Namespace: left.Namespace, Name: left.Name, SharingKey: left.SharingKey}
 	if !keep.forever {
 		own.Until = new(metav1.NewTime(now.Add(keep.time)))
 	}

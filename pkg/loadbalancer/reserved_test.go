@@ -92,6 +92,41 @@ func TestAReservationWithAKeyIsForThatKey(t *testing.T) {
 	w.refused(onWeb("c", 3, key, "web"), ipam.ErrSharing, `the VirtualIP has sharing key "dns", this Service "web"`)
 }
 
+// TestAnAddressThatIsRetainedHasNoKeyOfItsServices has a user make a reservation of an address that Services shared.
+func TestAnAddressThatIsRetainedHasNoKeyOfItsServices(t *testing.T) {
+	retain := func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy, spec.ID = v1alpha1.ReclaimRetain, "web" }
+	for _, test := range []struct {
+		name    string
+		retains func(w *world, first *corev1.Service)
+	}{
+		{"while a Service uses it", func(w *world, first *corev1.Service) {
+			w.editVIP("10.0.0.1", retain)
+			w.deletes(first)
+		}},
+		{"while it is kept", func(w *world, first *corev1.Service) {
+			w.deletes(first)
+			w.editVIP("10.0.0.1", retain)
+			if err := w.SetAside(w.Context(), w.vip("10.0.0.1")); err != nil {
+				w.Fatal(err)
+			}
+		}},
+		{"after a key was written there", func(w *world, first *corev1.Service) {
+			w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.Sharing = &v1alpha1.Sharing{Key: "dns"} })
+			w.gets(first, "10.0.0.1")
+			w.editVIP("10.0.0.1", retain)
+			w.deletes(first)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+			first := balanced("ns", "first", 80, settings.SharingKeyKey, "dns")
+			w.gets(first, "10.0.0.1")
+			test.retains(w, first)
+			w.gets(onWeb("next", 80), "10.0.0.1")
+		})
+	}
+}
+
 // TestTwoServicesChangeTheKeyThatTheyShare: one has to be first, and is beside the other one's former key then. The other one
 // is not kept from what it has by an edit of the first.
 func TestTwoServicesChangeTheKeyThatTheyShare(t *testing.T) {

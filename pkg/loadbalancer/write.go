@@ -34,7 +34,7 @@ func (r *Reconciler) join(ctx context.Context, vip *v1alpha1.VirtualIP, service 
 			return fmt.Errorf("address %s: %w", now.Spec.Address, err)
 		}
 		if now.Spec.ReclaimPolicy != v1alpha1.ReclaimRetain {
-			now.Spec.Sharing = sharingOf(want)
+			now.Spec.Sharing = nil // it counts in a reservation only, and would stay when this becomes one
 		}
 		setAside(&now.Spec)
 		before := wishes(&now.Spec)

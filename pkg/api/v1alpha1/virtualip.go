@@ -79,8 +79,8 @@ type VirtualIPSpec struct {
 	// +kubebuilder:default=Delete
 	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
 
-	// sharing is the key under which Services use the address. That of a reservation is its owner's to set: with one, only
-	// Services with this key use it; without, all that name it, as long as they have the same key or none.
+	// sharing is for the owner of a reservation to set: with a key, only Services with this key use the address; without, all
+	// that name it, as long as they have the same key or none. No Service's key is written here.
 	//
 	// +optional
 	Sharing *Sharing `json:"sharing,omitempty"`
@@ -166,6 +166,11 @@ type ReservedFor struct {
 	//
 	// +optional
 	Until *metav1.Time `json:"until,omitempty"`
+	// sharingKey under which the Service used the address. Others that may share it under this key need not wait.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SharingKey string `json:"sharingKey,omitempty"`
 }
 
 // Sharing lets several Services use one address on different ports.

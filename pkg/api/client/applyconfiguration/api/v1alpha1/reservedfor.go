@@ -19,6 +19,8 @@ type ReservedForApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// until when; without it, until the VirtualIP is deleted by hand.
 	Until *v1.Time `json:"until,omitempty"`
+	// sharingKey under which the Service used the address. Others that may share it under this key need not wait.
+	SharingKey *string `json:"sharingKey,omitempty"`
 }
 
 // ReservedForApplyConfiguration constructs a declarative configuration of the ReservedFor type for use with
@@ -48,5 +50,13 @@ func (b *ReservedForApplyConfiguration) WithName(value string) *ReservedForApply
 // If called multiple times, the Until field is set to the value of the last call.
 func (b *ReservedForApplyConfiguration) WithUntil(value v1.Time) *ReservedForApplyConfiguration {
 	b.Until = &value
+	return b
+}
+
+// WithSharingKey sets the SharingKey field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SharingKey field is set to the value of the last call.
+func (b *ReservedForApplyConfiguration) WithSharingKey(value string) *ReservedForApplyConfiguration {
+	b.SharingKey = &value
 	return b
 }

@@ -22,8 +22,8 @@ type VirtualIPSpecApplyConfiguration struct {
 	// reclaimPolicy Retain keeps the VirtualIP when its last Service leaves. Default Delete: it goes with its last Service,
 	// and one that no Service has used yet waits for the first.
 	ReclaimPolicy *apiv1alpha1.ReclaimPolicy `json:"reclaimPolicy,omitempty"`
-	// sharing is the key under which Services use the address. That of a reservation is its owner's to set: with one, only
-	// Services with this key use it; without, all that name it, as long as they have the same key or none.
+	// sharing is for the owner of a reservation to set: with a key, only Services with this key use the address; without, all
+	// that name it, as long as they have the same key or none. No Service's key is written here.
 	Sharing *SharingApplyConfiguration `json:"sharing,omitempty"`
 	// services that use the address, in the order in which they claimed it.
 	Services []ServiceClaimApplyConfiguration `json:"services,omitempty"`
