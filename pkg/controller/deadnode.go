@@ -17,18 +17,18 @@ import (
 // leasePeriod is how often the Lease of a dead node is looked at: a kubelet renews it every 10 s.
 const leasePeriod = 2 * time.Second
 
-// mourn takes the pods on dead nodes out of service, and back, until the context ends. One goroutine does it all. What
-// fails is tried again with the next tick.
+// mourn takes the pods on dead nodes out of service, and back, until the context ends. One goroutine does it all, in turns
+// that are short: none of the three waits long for another. What fails is tried again with the next tick.
 func (c *Controller) mourn(ctx context.Context) {
-	known, inherited := newDeaths(), false
+	known, left := newDeaths(), newLegacy()
 	ticker := time.NewTicker(leasePeriod)
 	defer ticker.Stop()
 	for {
-		if !inherited {
-			inherited = c.inherit(ctx, known)
-		}
+		more := c.bury(ctx, known)
 		c.resurrect(ctx, known)
-		c.bury(ctx, known)
+		if c.inherit(ctx, left, known) || more {
+			c.countVotes()
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -38,50 +38,49 @@ func (c *Controller) mourn(ctx context.Context) {
 	}
 }
 
-// inherit learns which nodes a leader before this one has declared dead, by the marks on their pods, and tells whether it
-// knows them all. Whether that leader has marked all pods of a node nobody knows.
-func (c *Controller) inherit(ctx context.Context, known *deaths) bool {
-	logger := klog.FromContext(ctx)
-	pods, err := c.config.Kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{ResourceVersion: "0"})
-	if err != nil {
-		logger.Error(err, "listing pods for the marks of an earlier leader, trying again")
-		return false
+// countVotes has mourn take another turn.
+func (c *Controller) countVotes() {
+	select {
+	case c.votes <- struct{}{}:
+	default: // a wake-up is under way
 	}
-	all := true
-	for i := range pods.Items {
-		node := pods.Items[i].Spec.NodeName
-		if known.holds(node) || !isMarked(&pods.Items[i]) {
-			continue
-		}
-		renewed, err := c.lastRenewal(ctx, node)
-		switch {
-		case err == nil:
-			known.record(node, renewed)
-		case !apierrors.IsNotFound(err): // else the Node is gone, and Kubernetes removes its pods
-			logger.Error(err, "reading the Lease of a node that an earlier leader has declared dead, trying again", "node", node)
-			all = false
-		}
-	}
-	return all
 }
 
-// bury declares nodes dead that a majority of announcers has lost, and marks their pods until all of them are.
-func (c *Controller) bury(ctx context.Context, known *deaths) {
-	logger := klog.FromContext(ctx)
+// bury declares nodes dead that a majority of announcers has lost, and marks their pods until all of them are. It ends after
+// leasePeriod and tells whether there are more.
+func (c *Controller) bury(ctx context.Context, known *deaths) (more bool) {
+	for began := time.Now(); time.Since(began) < leasePeriod; {
+		node, found := c.nextDead(ctx, known)
+		if !found || ctx.Err() != nil {
+			clear(known.tried)
+			return false
+		}
+		known.tried[node] = true
+		if err := c.buryNode(ctx, known, node); err != nil {
+			klog.FromContext(ctx).Error(err, "taking the endpoints of a dead node out of service, trying again", "node", node)
+		}
+	}
+	return true
+}
+
+// nextDead returns a node whose pods are to be marked, and that was not tried yet in this round. It looks at the votes each
+// time: what led to the verdict on one node may be over when the next has its turn.
+func (c *Controller) nextDead(ctx context.Context, known *deaths) (node string, found bool) {
 	announcers, err := c.config.Objects.Announcers().Lister().List(labels.Everything())
 	if err != nil {
-		return // a lister of a cache does not fail
+		return "", false // a lister of a cache does not fail
 	}
 	lost := lostByMajority(announcers)
 	unmarked, braked := known.unmarked(lost, len(announcers), time.Now())
 	if braked {
-		logger.V(1).Info("more than a third of the nodes seem dead: no endpoint is taken out of service", "nodes", lost)
+		klog.FromContext(ctx).V(1).Info("more than a third of the nodes seem dead: no endpoint is taken out of service", "nodes", lost)
 	}
 	for _, node := range unmarked {
-		if err := c.buryNode(ctx, known, node); err != nil {
-			logger.Error(err, "taking the endpoints of a dead node out of service, trying again", "node", node)
+		if !known.tried[node] {
+			return node, true
 		}
 	}
+	return "", false
 }
 
 // buryNode marks what is not marked yet of one node.
@@ -89,6 +88,9 @@ func (c *Controller) buryNode(ctx context.Context, known *deaths, node string) e
 	again := known.holds(node)
 	if !again {
 		renewed, err := c.lastRenewal(ctx, node)
+		if apierrors.IsNotFound(err) {
+			return nil // the Node is gone, and Kubernetes removes its pods
+		}
 		if err != nil {
 			return fmt.Errorf("reading the Lease by which its return would be seen: %w", err)
 		}

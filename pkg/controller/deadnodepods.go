@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,6 +26,9 @@ const (
 	// messageNodeUnreachable is how the message beside it begins.
 	messageNodeUnreachable = "a majority of Fairlead's announcers has lost the node"
 )
+
+// podWrites is how many pods are written at a time: a node may have hundreds, to be out of service within a second or two.
+const podWrites = 16
 
 // mark is the Ready condition of a pod whose node is dead, but for its times. That it tells which boot of the node the
 // pod's containers belong to is for whoever takes it back, maybe another leader.
@@ -80,22 +85,28 @@ func (c *Controller) eachPod(ctx context.Context, node string, want func(*corev1
 	if err != nil {
 		return 0, fmt.Errorf("listing the pods of node %s: %w", node, err)
 	}
-	count := 0
-	var failed []error
+	var writes errgroup.Group
+	writes.SetLimit(podWrites)
+	var count atomic.Int64
+	failed := make([]error, len(pods.Items))
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		ready, wanted := want(pod)
 		if !wanted {
 			continue
 		}
-		switch err := c.setReady(ctx, pod, ready); {
-		case err == nil:
-			count++
-		case !apierrors.IsNotFound(err):
-			failed = append(failed, fmt.Errorf("writing the Ready condition of pod %s: %w", klog.KObj(pod), err))
-		}
+		writes.Go(func() error {
+			switch err := c.setReady(ctx, pod, ready); {
+			case err == nil:
+				count.Add(1)
+			case !apierrors.IsNotFound(err):
+				failed[i] = fmt.Errorf("writing the Ready condition of pod %s: %w", klog.KObj(pod), err)
+			}
+			return nil // to the group, which keeps one error only
+		})
 	}
-	return count, errors.Join(failed...)
+	_ = writes.Wait()
+	return int(count.Load()), errors.Join(failed...)
 }
 
 // setReady writes the condition into the pod as it was read: what somebody has written since, the kubelet above all, is

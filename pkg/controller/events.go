@@ -206,10 +206,7 @@ func (c *Controller) announcerHandlers() cache.ResourceEventHandler {
 				c.addAll()
 			}
 			if !slices.Equal(was.Status.Unreachable, is.Status.Unreachable) {
-				select {
-				case c.votes <- struct{}{}:
-				default: // a wake-up is under way
-				}
+				c.countVotes()
 			}
 		},
 		DeleteFunc: func(any) { c.addAll() },

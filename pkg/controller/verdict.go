@@ -50,6 +50,8 @@ type deaths struct {
 	dead map[string]death
 	// quiet holds until when a node that came back is not declared dead again.
 	quiet map[string]time.Time
+	// tried are the nodes that had their turn in a round of marking, which may end before all had.
+	tried map[string]bool
 }
 
 // death is what is held of one node that was declared dead.
@@ -60,7 +62,7 @@ type death struct {
 }
 
 func newDeaths() *deaths {
-	return &deaths{dead: map[string]death{}, quiet: map[string]time.Time{}}
+	return &deaths{dead: map[string]death{}, quiet: map[string]time.Time{}, tried: map[string]bool{}}
 }
 
 // unmarked returns which of the lost nodes have pods to be marked now: none while more than a third of all nodes are lost
