@@ -3,6 +3,7 @@
 package controller
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,10 +13,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	kubetesting "k8s.io/client-go/testing"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
+
+// pass has time pass, in which resurrect looks after every leasePeriod.
+func (d *deadNode) pass(duration time.Duration) {
+	for range duration / leasePeriod {
+		time.Sleep(leasePeriod)
+		d.resurrect(d.t.Context(), d.known)
+	}
+}
 
 func TestEveryPodOfADeadNodeIsMarkedInTheEnd(t *testing.T) {
 	d := newDeadNode(t, readyPod("p1", inService), readyPod("p2", inService), readyPod("p3", inService))
@@ -116,6 +128,25 @@ func TestPodsOfANodeAreWrittenSeveralAtATime(t *testing.T) {
 			t.Errorf("%d pods took %s, want 4 s for writes of 1 s, %d at a time", count, took, podWrites)
 		}
 	})
+}
+
+// slowWrites is a clientset whose patches of pods take a second each.
+type slowWrites struct{ kubernetes.Interface }
+
+type (
+	slowCore struct{ corev1client.CoreV1Interface }
+	slowPods struct{ corev1client.PodInterface }
+)
+
+func (s slowWrites) CoreV1() corev1client.CoreV1Interface { return slowCore{s.Interface.CoreV1()} }
+
+func (s slowCore) Pods(namespace string) corev1client.PodInterface {
+	return slowPods{s.CoreV1Interface.Pods(namespace)}
+}
+
+func (s slowPods) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*corev1.Pod, error) {
+	time.Sleep(time.Second)
+	return s.PodInterface.Patch(ctx, name, kind, data, options, subresources...)
 }
 
 func TestOnlyPodsBehindLoadBalancerServicesAreMarked(t *testing.T) {

@@ -3,7 +3,6 @@
 package controller
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,11 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	kubefake "k8s.io/client-go/kubernetes/fake"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	kubetesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -143,14 +139,6 @@ func (d *deadNode) renewLease() {
 	}
 }
 
-// pass has time pass, in which resurrect looks after every leasePeriod.
-func (d *deadNode) pass(duration time.Duration) {
-	for range duration / leasePeriod {
-		time.Sleep(leasePeriod)
-		d.resurrect(d.t.Context(), d.known)
-	}
-}
-
 // readyPod returns a pod of node c with a Ready condition.
 func readyPod(name string, ready corev1.PodCondition) *corev1.Pod {
 	ready.Type = corev1.PodReady
@@ -217,25 +205,6 @@ func (d *deadNode) marked() (count int) {
 		}
 	}
 	return count
-}
-
-// slowWrites is a clientset whose patches of pods take a second each.
-type slowWrites struct{ kubernetes.Interface }
-
-type (
-	slowCore struct{ corev1client.CoreV1Interface }
-	slowPods struct{ corev1client.PodInterface }
-)
-
-func (s slowWrites) CoreV1() corev1client.CoreV1Interface { return slowCore{s.Interface.CoreV1()} }
-
-func (s slowCore) Pods(namespace string) corev1client.PodInterface {
-	return slowPods{s.CoreV1Interface.Pods(namespace)}
-}
-
-func (s slowPods) Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*corev1.Pod, error) {
-	time.Sleep(time.Second)
-	return s.PodInterface.Patch(ctx, name, kind, data, options, subresources...)
 }
 
 // lists returns the page sizes of the lists of pods so far.
