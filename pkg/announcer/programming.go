@@ -26,6 +26,9 @@ const (
 	quickRecheck   = 50 * time.Millisecond
 	patientRecheck = 400 * time.Millisecond
 	slowRecheck    = time.Second
+	// endpointRecheck is the most that a pause grows to where kube-proxy forwards the address and is expected to get to know an
+	// endpoint: there traffic comes from a node whose endpoint is about to end.
+	endpointRecheck = 100 * time.Millisecond
 	// steadyRecheck of an address, jittered by half of it. It is long before a takeover that the verdict is needed.
 	steadyRecheck = 15 * time.Second
 	// standbyLook is when an address that another node is to announce is first looked at, jittered by half of it. By then
@@ -259,6 +262,9 @@ func (c *programChecker) judge(addr netip.Addr, found programming) bool {
 	now, old, pause := c.now(), w.verdict, w.pause
 	ok := found == programmed
 	w.pause = min(2*w.pause, patientRecheck)
+	if found == withoutEndpoint {
+		pause, w.pause = min(pause, endpointRecheck), min(w.pause, endpointRecheck)
+	}
 	if !ok && old == programmed && !w.lapsed {
 		// The first look that fails since a good one, perhaps long ago: the grace begins here.
 		w.good = now

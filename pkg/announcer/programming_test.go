@@ -111,6 +111,24 @@ func TestEndpointsOnTheNodeAreAwaited(t *testing.T) {
 	}
 }
 
+// TestEndpointsAreNoticedSoon: an address follows its endpoint within a second, of which kube-proxy takes most.
+func TestEndpointsAreNoticedSoon(t *testing.T) {
+	withChecker(t, func(c *programChecker, forwarding *atomic.Bool, _ *atomic.Int32) {
+		forwarding.Store(true)
+		last, longest := time.Now(), time.Duration(0)
+		c.local = func(context.Context, int32) (ready, answered bool) {
+			longest, last = max(longest, time.Since(last)), time.Now()
+			return false, true
+		}
+		c.watch(netip.MustParseAddr("10.0.0.100"), localClaims(32000), true)
+		time.Sleep(programmingGrace - time.Millisecond)
+		synctest.Wait()
+		if most := 3*endpointRecheck/2 + checkRound; longest == 0 || longest > most {
+			t.Errorf("nobody asked for %s, want at most %s", longest, most)
+		}
+	})
+}
+
 // TestMissingEndpointsHoldNobodyUp: that Services have no endpoint on the node does not mean that kube-proxy has not followed.
 func TestMissingEndpointsHoldNobodyUp(t *testing.T) {
 	now := time.Unix(0, 0)
