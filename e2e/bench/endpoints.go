@@ -19,8 +19,8 @@ import (
 
 // endpointLost returns a channel that receives the moment at which the API server shows no ready endpoint of a Service on
 // the node: what comes before it is Kubernetes' share of the time, which nobody who reads EndpointSlices can shorten.
-func (e *env) endpointLost(ctx context.Context, namespace, service, node string) (<-chan time.Time, error) {
-	w, err := e.kube.DiscoveryV1().EndpointSlices(namespace).Watch(ctx, metav1.ListOptions{
+func (c *cluster) endpointLost(ctx context.Context, namespace, service, node string) (<-chan time.Time, error) {
+	w, err := c.kube.DiscoveryV1().EndpointSlices(namespace).Watch(ctx, metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=" + service,
 	})
 	if err != nil {

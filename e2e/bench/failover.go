@@ -32,6 +32,7 @@ type crash struct {
 	failed    int
 	asked     int
 	failures  []string // the first few, with their time from the crash on
+	requests  lab.Attempts
 }
 
 // failover crashes the node that announces the address while a client opens a new connection each 10 ms.
@@ -211,6 +212,7 @@ func (c *cluster) observe(ctx context.Context, options lab.ProbeOptions, fault f
 	return crash{
 		gap: attempts.LongestGap(), announced: c.firstAnnouncement(capture.Stop(), moment), unsettled: attempts.Unsettled(moment),
 		settled: settled, failed: attempts.Failures(), asked: len(attempts), failures: describeFailures(attempts, moment),
+		requests: attempts,
 	}, nil
 }
 

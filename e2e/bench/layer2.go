@@ -22,6 +22,9 @@ func layer2() []benchmark {
 			for _, m := range moves() {
 				add(m.name, m.about+": requests that failed", handover(m, p))
 			}
+			if nodes == 3 {
+				add("l2_endpoint_moves", "only endpoint of a Local Service moves: time until the new one answers", endpointMoves(p))
+			}
 		}
 		all = append(all, benchmark{
 			name: "l2_false_takeover" + suffix(nodes, idle), about: "takeovers nobody asked for" + state(nodes, loaded),
