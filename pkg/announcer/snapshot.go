@@ -10,8 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
@@ -28,26 +26,16 @@ func parseAddress(s string) (netip.Addr, error) {
 	return a.Unmap(), nil
 }
 
-// stoppedGrace is how long an agent that was stopped goes on counting: restarting them one after the other changes no
-// majority. It is compared with another node's clock, and needs no precision.
-const stoppedGrace = time.Minute
-
 // voters returns the names that count for a majority, sorted.
 func voters(announcers []*v1alpha1.Announcer, now time.Time) []string {
 	var out []string
 	for _, a := range announcers {
-		if !stopped(a, now) {
+		if !v1alpha1.StoppedForGood(a, now) {
 			out = append(out, a.Name)
 		}
 	}
 	slices.Sort(out)
 	return out
-}
-
-func stopped(a *v1alpha1.Announcer, now time.Time) bool {
-	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ConditionReady)
-	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonStopped &&
-		now.Sub(c.LastTransitionTime.Time) >= stoppedGrace
 }
 
 // gossipSeeds returns where the other agents are to be found, by node name. Those that have stopped are among them: they

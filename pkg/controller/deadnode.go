@@ -70,8 +70,9 @@ func (c *Controller) nextDead(ctx context.Context, known *deaths) (node string, 
 	if err != nil {
 		return "", false // a lister of a cache does not fail
 	}
-	lost := lostByMajority(announcers)
-	unmarked, braked := known.unmarked(lost, len(announcers), time.Now())
+	now := time.Now()
+	lost := lostByMajority(announcers, now)
+	unmarked, braked := known.unmarked(lost, len(announcers), now)
 	if braked {
 		klog.FromContext(ctx).V(1).Info("more than a third of the nodes seem dead: no endpoint is taken out of service", "nodes", lost)
 	}

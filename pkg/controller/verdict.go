@@ -19,30 +19,34 @@ const quietAfterTakeBack = 10 * time.Minute
 // be told from it before. The next renewal, after 10 s, would be late for it: by then it has set its pods right by itself.
 const bootTold = 4 * time.Second
 
-// brake bounds the share of nodes that may be declared dead at a time, as 1 in brake: when more seem to be, it is rather
-// the network between the agents that is broken.
+// brake bounds the share of nodes with an Announcer, stopped or not, that may be declared dead at a time, as 1 in brake: when
+// more seem to be, it is rather the network between the agents that is broken.
 const brake = 3
 
-// lostByMajority returns the nodes that more than half of all agents name as unreachable, sorted. The agents of lost nodes
-// count in the whole, and so cannot be outvoted by being lost.
-func lostByMajority(announcers []*v1alpha1.Announcer) []string {
+// lostByMajority returns the nodes that more than half of all agents name as unreachable, sorted. Agents that were stopped
+// for good are none of them. Those that are lost themselves are, and so cannot be outvoted by being lost; but what they name
+// does not count: they saw it from where nobody else is, or before they died.
+func lostByMajority(announcers []*v1alpha1.Announcer, now time.Time) []string {
+	agents := slices.DeleteFunc(slices.Clone(announcers), func(a *v1alpha1.Announcer) bool { return v1alpha1.StoppedForGood(a, now) })
+	lost := namedBy(agents, len(agents)/2)
+	witnesses := slices.DeleteFunc(slices.Clone(agents), func(a *v1alpha1.Announcer) bool { return slices.Contains(lost, a.Name) })
+	return slices.DeleteFunc(namedBy(witnesses, len(agents)/2), func(node string) bool {
+		return !slices.ContainsFunc(announcers, func(a *v1alpha1.Announcer) bool { return a.Name == node })
+	})
+}
+
+// namedBy returns the nodes that more than so many agents name as unreachable, sorted. That they name themselves is ignored.
+func namedBy(agents []*v1alpha1.Announcer, half int) []string {
 	votes := map[string]int{}
-	known := map[string]bool{}
-	for _, announcer := range announcers {
-		known[announcer.Name] = true
-		for _, node := range announcer.Status.Unreachable {
-			if node != announcer.Name {
+	for _, agent := range agents {
+		for _, node := range agent.Status.Unreachable {
+			if node != agent.Name {
 				votes[node]++
 			}
 		}
 	}
-	var lost []string
-	for _, node := range slices.Sorted(maps.Keys(votes)) {
-		if known[node] && votes[node]*2 > len(announcers) {
-			lost = append(lost, node)
-		}
-	}
-	return lost
+	maps.DeleteFunc(votes, func(_ string, count int) bool { return count <= half })
+	return slices.Sorted(maps.Keys(votes))
 }
 
 // deaths is what is held of dead nodes. It is a value that only one goroutine changes.

@@ -19,6 +19,16 @@ func announcer(name string, unreachable ...string) *v1alpha1.Announcer {
 	}
 }
 
+// stopped is the Announcer of an agent that was stopped so long ago.
+func stopped(ago time.Duration, name string, unreachable ...string) *v1alpha1.Announcer {
+	a := announcer(name, unreachable...)
+	a.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonStopped,
+		LastTransitionTime: metav1.NewTime(time.Unix(1000, 0).Add(-ago)),
+	}}
+	return a
+}
+
 func TestLostByMajority(t *testing.T) {
 	for _, test := range []struct {
 		name       string
@@ -40,9 +50,34 @@ func TestLostByMajority(t *testing.T) {
 			[]*v1alpha1.Announcer{announcer("a", "x"), announcer("b", "x"), announcer("c", "x")},
 			nil,
 		},
+		{
+			"agents that were stopped for good do not count",
+			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), announcer("c"), stopped(time.Hour, "d"), stopped(time.Minute, "e")},
+			[]string{"c"},
+		},
+		{
+			"agents that are being restarted count",
+			[]*v1alpha1.Announcer{announcer("a", "d"), announcer("b", "d"), stopped(time.Second, "c"), announcer("d")},
+			nil,
+		},
+		{
+			"agents that were stopped for good do not vote",
+			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b"), announcer("c"), stopped(time.Hour, "d", "c"), stopped(time.Hour, "e", "c")},
+			nil,
+		},
+		{
+			"a node whose agent was stopped can be lost",
+			[]*v1alpha1.Announcer{announcer("a", "c"), announcer("b", "c"), stopped(time.Hour, "c")},
+			[]string{"c"},
+		},
+		{
+			"lost agents do not vote, whatever they saw before they died",
+			[]*v1alpha1.Announcer{announcer("a", "e"), announcer("b", "e", "d"), announcer("c", "e", "d"), announcer("d"), announcer("e", "d")},
+			[]string{"e"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := lostByMajority(test.announcers); !slices.Equal(got, test.want) {
+			if got := lostByMajority(test.announcers, time.Unix(1000, 0)); !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})

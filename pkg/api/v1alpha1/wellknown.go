@@ -2,7 +2,13 @@
 
 package v1alpha1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // Condition types of Fairlead's objects.
 const (
@@ -48,4 +54,14 @@ const (
 func OtherClass(service *corev1.Service) bool {
 	class := service.Spec.LoadBalancerClass
 	return class != nil && *class != LoadBalancerClass
+}
+
+// StoppedGrace is how long an agent that was stopped goes on counting: restarting them one after the other changes no
+// majority. It is compared with another node's clock, and needs no precision.
+const StoppedGrace = time.Minute
+
+// StoppedForGood tells whether an agent was stopped long enough ago that it counts in no majority.
+func StoppedForGood(announcer *Announcer, now time.Time) bool {
+	c := meta.FindStatusCondition(announcer.Status.Conditions, ConditionReady)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == ReasonStopped && now.Sub(c.LastTransitionTime.Time) >= StoppedGrace
 }
