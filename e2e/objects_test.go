@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/cloud-provider/options"
 
@@ -283,6 +284,16 @@ func (s *space) awaitNoVIP(addr netip.Addr) {
 		}
 		return false, fmt.Sprintf("%+v", vip.Spec), err
 	})
+}
+
+// patchVIP changes the VirtualIP of an address by a merge patch, as a user does.
+func (s *space) patchVIP(addr netip.Addr, patch string) {
+	s.t.Helper()
+	_, err := s.fairlead.FairleadV1alpha1().VirtualIPs().
+		Patch(s.t.Context(), ipam.ObjectName(addr), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // reserve makes a VirtualIP as a user does.

@@ -129,6 +129,33 @@ func TestReservations(t *testing.T) {
 	}
 	s.service("second", annotated(settings.IDKey, id))
 	s.awaitAddresses("second", s.v4(10))
+	s.patchVIP(s.v4(11), `{"spec":{"reclaimPolicy":"Delete"}}`)
+	s.awaitNoVIP(s.v4(11))
+}
+
+func TestSharedAddressIsKeptForTheOneThatLeftFirst(t *testing.T) {
+	t.Parallel()
+	s := newSpace(t, sharedCloud(t))
+	s.pool("p", []string{span(s.v4(10), s.v4(20))})
+	s.service("a", dns, onPort(corev1.ProtocolTCP, 53), annotated(settings.Prefix+"preserve-on-delete", "on"))
+	s.awaitAddresses("a", s.v4(10))
+	s.service("b", dns, onPort(corev1.ProtocolUDP, 53))
+	s.awaitAddresses("b", s.v4(10))
+	s.deleteService("a")
+	s.deleteService("b")
+	vip := s.wantVIP(s.v4(10))
+	if kept := vip.Spec.ReservedFor; kept == nil || kept.Name != "a" || kept.Until != nil || kept.SharingKey == "" {
+		t.Fatalf("the VirtualIP is left as %+v", vip.Spec)
+	}
+
+	// As a reservation it has no key of those who had it.
+	id := "kept-" + s.namespace[:2]
+	s.patchVIP(s.v4(10), fmt.Sprintf(`{"spec":{"reclaimPolicy":"Retain","id":%q}}`, id))
+	s.service("c", annotated(settings.IDKey, id))
+	s.awaitAddresses("c", s.v4(10))
+	s.deleteService("c")
+	s.patchVIP(s.v4(10), `{"spec":{"reclaimPolicy":"Delete"}}`)
+	s.awaitNoVIP(s.v4(10))
 }
 
 // All are of our class: the stock controller, which tries others again now and then, does not help.

@@ -38,14 +38,14 @@ func TestAnAddressThatOneWhoLeftBeforeShowsIsKept(t *testing.T) {
 				}}
 				w := newWorld(t, "10.0.0.1", vip, first)
 				time.Sleep(time.Minute)
-				if w.exists("10.0.0.1") != test.stays {
+				if w.exists() != test.stays {
 					t.Fatalf("the VirtualIP exists: %t, want %t", !test.stays, test.stays)
 				}
 				if !test.stays {
 					return
 				}
 				w.edit("first", func(service *corev1.Service) { service.Status = corev1.ServiceStatus{} })
-				if w.exists("10.0.0.1") {
+				if w.exists() {
 					t.Error("the VirtualIP exists, and nobody shows its address any more")
 				}
 			})
@@ -53,10 +53,10 @@ func TestAnAddressThatOneWhoLeftBeforeShowsIsKept(t *testing.T) {
 	}
 }
 
-// exists tells whether there is a VirtualIP of that name.
-func (w *world) exists(name string) bool {
+// exists tells whether there is a VirtualIP 10.0.0.1.
+func (w *world) exists() bool {
 	w.Helper()
-	_, err := w.objects.FairleadV1alpha1().VirtualIPs().Get(w.Context(), name, metav1.GetOptions{})
+	_, err := w.objects.FairleadV1alpha1().VirtualIPs().Get(w.Context(), "10.0.0.1", metav1.GetOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		w.Fatal(err)
 	}

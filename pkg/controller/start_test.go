@@ -88,7 +88,7 @@ func TestAReservationThatIsTakenBackIsGivenBack(t *testing.T) {
 	}{
 		{name: "an address of a Service", uses: true, gone: true, retains: func(w *world) {
 			w.create("a", 80)
-			w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
+			w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
 		}},
 		{name: "a reservation that a Service used", uses: true, gone: true, retains: func(w *world) {
 			w.reserve("10.0.0.1", "web")
@@ -108,12 +108,12 @@ func TestAReservationThatIsTakenBackIsGivenBack(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				w.wantHolders("10.0.0.1")
-				if !w.exists("10.0.0.1") {
+				if !w.exists() {
 					t.Fatal("the VirtualIP is gone while it is to be retained")
 				}
-				w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimDelete })
+				w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimDelete })
 				time.Sleep(time.Minute)
-				if w.exists("10.0.0.1") == test.gone {
+				if w.exists() == test.gone {
 					t.Errorf("the VirtualIP exists: %t, want %t", test.gone, !test.gone)
 				}
 			})
@@ -121,11 +121,11 @@ func TestAReservationThatIsTakenBackIsGivenBack(t *testing.T) {
 	}
 }
 
-// editVIP changes the spec of a VirtualIP as a user does.
-func (w *world) editVIP(name string, change func(*v1alpha1.VirtualIPSpec)) {
+// editVIP changes the spec of the VirtualIP 10.0.0.1 as a user does.
+func (w *world) editVIP(change func(*v1alpha1.VirtualIPSpec)) {
 	w.Helper()
 	vips := w.objects.FairleadV1alpha1().VirtualIPs()
-	vip, err := vips.Get(w.Context(), name, metav1.GetOptions{})
+	vip, err := vips.Get(w.Context(), "10.0.0.1", metav1.GetOptions{})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -230,7 +230,7 @@ func TestANewVirtualIPMakesRoomForThoseWhoMayJoinIt(t *testing.T) {
 		want bool
 	}{
 		{"of a Service without a key", claimed("10.0.0.1"), false},
-		{"shared under a key", claimed("10.0.0.1", shared("k")), true},
+		{"shared under a key", claimed("10.0.0.1", shared("dns")), true},
 		{"nobody's", claimed("10.0.0.1", reserved), true},
 		{"kept", claimed("10.0.0.1", kept), false},
 	} {

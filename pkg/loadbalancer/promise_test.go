@@ -41,7 +41,8 @@ func TestWhoLeavesASharedAddressFirstIsNotForgotten(t *testing.T) {
 		{name: "two preserve it, and one is back and does not any more", keptFor: "b", leave: func(w *world) {
 			a, b := balanced("ns", "a", 1, key, "dns", preserve, "on"), balanced("ns", "b", 2, key, "dns", preserve, "on")
 			w.get(a, b)
-			a, b = w.deletes(a), w.deletes(b)
+			a = w.deletes(a)
+			w.deletes(b)
 			delete(a.Annotations, preserve)
 			w.get(a)
 			w.deletes(a)
@@ -66,7 +67,7 @@ func TestWhoLeavesASharedAddressFirstIsNotForgotten(t *testing.T) {
 			a, b := balanced("ns", "a", 1, key, "dns", preserve, "on"), balanced("ns", "b", 2, key, "dns")
 			w.get(a, b)
 			w.deletes(a)
-			w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
+			w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
 			w.deletes(b)
 		}},
 	} {
@@ -123,9 +124,10 @@ func (w *world) get(services ...*corev1.Service) {
 	}
 }
 
-// editVIP changes a VirtualIP as a user does, and returns when the Reconciler knows of it.
-func (w *world) editVIP(name string, change func(*v1alpha1.VirtualIPSpec)) {
+// editVIP changes the VirtualIP 10.0.0.1 as a user does, and returns when the Reconciler knows of it.
+func (w *world) editVIP(change func(*v1alpha1.VirtualIPSpec)) {
 	w.Helper()
+	const name = "10.0.0.1"
 	vip := w.vip(name)
 	change(&vip.Spec)
 	written, err := w.api.FairleadV1alpha1().VirtualIPs().Update(w.Context(), vip, metav1.UpdateOptions{})

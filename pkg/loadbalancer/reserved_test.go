@@ -100,20 +100,20 @@ func TestAnAddressThatIsRetainedHasNoKeyOfItsServices(t *testing.T) {
 		retains func(w *world, first *corev1.Service)
 	}{
 		{"while a Service uses it", func(w *world, first *corev1.Service) {
-			w.editVIP("10.0.0.1", retain)
+			w.editVIP(retain)
 			w.deletes(first)
 		}},
 		{"while it is kept", func(w *world, first *corev1.Service) {
 			w.deletes(first)
-			w.editVIP("10.0.0.1", retain)
+			w.editVIP(retain)
 			if err := w.SetAside(w.Context(), w.vip("10.0.0.1")); err != nil {
 				w.Fatal(err)
 			}
 		}},
 		{"after a key was written there", func(w *world, first *corev1.Service) {
-			w.editVIP("10.0.0.1", func(spec *v1alpha1.VirtualIPSpec) { spec.Sharing = &v1alpha1.Sharing{Key: "dns"} })
+			w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.Sharing = &v1alpha1.Sharing{Key: "dns"} })
 			w.gets(first, "10.0.0.1")
-			w.editVIP("10.0.0.1", retain)
+			w.editVIP(retain)
 			w.deletes(first)
 		}},
 	} {
@@ -125,6 +125,26 @@ func TestAnAddressThatIsRetainedHasNoKeyOfItsServices(t *testing.T) {
 			w.gets(onWeb("next", 80), "10.0.0.1")
 		})
 	}
+}
+
+// TestAnAddressInUseIsMadeAReservation has a user retain the address of a Service that lives.
+func TestAnAddressInUseIsMadeAReservation(t *testing.T) {
+	t.Run("without an id", func(t *testing.T) {
+		w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+		service := balanced("ns", "a", 80)
+		w.gets(service, "10.0.0.1")
+		w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy = v1alpha1.ReclaimRetain })
+		w.gets(service, "10.0.0.1")
+	})
+	t.Run("with the id that the Service names already", func(t *testing.T) {
+		w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.9"))
+		service := balanced("ns", "a", 80)
+		w.gets(service, "10.0.0.1")
+		service.Annotations[settings.IDKey] = "web"
+		w.refused(service, settings.ErrInvalid, "the Service has 10.0.0.1 already")
+		w.editVIP(func(spec *v1alpha1.VirtualIPSpec) { spec.ReclaimPolicy, spec.ID = v1alpha1.ReclaimRetain, "web" })
+		w.gets(service, "10.0.0.1")
+	})
 }
 
 // TestTwoServicesChangeTheKeyThatTheyShare: one has to be first, and is beside the other one's former key then. The other one
