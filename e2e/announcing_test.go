@@ -47,6 +47,7 @@ func TestAnnouncing(t *testing.T) {
 		{"without the API server", addressMovesWithoutAPIServer},
 		{"address of another station", addressOfAnotherStationIsNotUsed},
 		{"Local traffic follows endpoints", localTrafficFollowsEndpoints},
+		{"last endpoints on a node that is to go", lastEndpointsKeepTheAddress},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(newSpace(t, c)) })
 	}
@@ -447,51 +448,5 @@ func (s *space) claimOfStranger(addr netip.Addr, stranger net.HardwareAddr) {
 	s.awaitWarning(ipam.ObjectName(addr), addr.String(), stranger.String())
 	if err := s.RemoveAddress("stranger", netip.PrefixFrom(addr, 24)); err != nil {
 		s.t.Fatal(err)
-	}
-}
-
-func localTrafficFollowsEndpoints(s *space) {
-	s.onSegment()
-	old := s.backends("n2")[0]
-	s.service("web", local)
-	addr := s.awaitCount("web", 1)[0]
-	answer := s.awaitAnswer(lab.Client, addr)
-	if !strings.HasPrefix(answer.Client, s.Addr4(lab.Client).String()+":") {
-		s.t.Errorf("the pod saw %s, want the client's own address", answer.Client)
-	}
-	if owner := s.awaitOwner(addr); owner != "n2" {
-		s.t.Errorf("%s announces, and only n2 has an endpoint", owner)
-	}
-	// A rolling update: the new pod is there, and the old one terminates and serves on. A node without heartbeats keeps
-	// it until they are back.
-	if err := s.StopHeartbeats("n2"); err != nil {
-		s.t.Fatal(err)
-	}
-	var heir *lab.Pod
-	s.failingNothing(addr, func() {
-		heir = s.backends("n3")[0]
-		if err := s.Client().CoreV1().Pods(s.namespace).Delete(s.t.Context(), old.Name, metav1.DeleteOptions{}); err != nil {
-			s.t.Fatal(err)
-		}
-		if speaker := s.awaitSpeaker(addr, "n2"); speaker != "n3" {
-			s.t.Errorf("%s announces, and only n3 has an endpoint that does not terminate", speaker)
-		}
-		if err := s.StartHeartbeats(s.t.Context(), "n2"); err != nil {
-			s.t.Fatal(err)
-		}
-		if by := s.awaitAnswer(lab.Client, addr).Node; by != "n3" {
-			s.t.Errorf("an answer from %s", by)
-		}
-	})
-	// And one that is not ready any more, which serves nobody.
-	s.backends("n1")
-	if err := s.SetPodReady(s.t.Context(), heir, false); err != nil {
-		s.t.Fatal(err)
-	}
-	if owner := s.awaitOwner(addr, "n2", "n3"); owner != "n1" {
-		s.t.Errorf("%s announces, and only n1 has a ready endpoint", owner)
-	}
-	if by := s.awaitAnswer(lab.Client, addr).Node; by != "n1" {
-		s.t.Errorf("an answer from %s", by)
 	}
 }

@@ -175,8 +175,8 @@ func (c *cluster) awaitOnly(ctx context.Context, node string) error {
 	})
 }
 
-// localEndpointKnown returns a channel that receives the moment at which kube-proxy of a node says that it has an endpoint
-// there, on the port that there is for load balancers to ask. It is closed when ctx ends.
+// localEndpointKnown waits until kube-proxy of a node says, on the port that there is for load balancers to ask, that it has
+// no endpoint there, and returns a channel that receives the moment at which it says that it has. It is closed when ctx ends.
 func (c *cluster) localEndpointKnown(ctx context.Context, node string) (<-chan time.Time, error) {
 	service, err := c.kube.CoreV1().Services(webNamespace).Get(ctx, localName, metav1.GetOptions{})
 	if err != nil {
@@ -184,11 +184,20 @@ func (c *cluster) localEndpointKnown(ctx context.Context, node string) (<-chan t
 	}
 	port := strconv.Itoa(int(service.Spec.HealthCheckNodePort))
 	url := "http://" + net.JoinHostPort(c.lab.Addr4(node).String(), port) + "/healthz"
+	has := func(ctx context.Context) bool {
+		_, err := c.lab.HTTPGet(ctx, lab.Client, url)
+		return err == nil
+	}
+	if err := lab.Eventually(ctx, "kube-proxy of "+node+" without an endpoint", func(ctx context.Context) (bool, string, error) {
+		return !has(ctx), "it has one", nil
+	}); err != nil {
+		return nil, err
+	}
 	known := make(chan time.Time, 1)
 	go func() {
 		defer close(known)
 		for sleep(ctx, 10*time.Millisecond) == nil {
-			if _, err := c.lab.HTTPGet(ctx, lab.Client, url); err == nil {
+			if has(ctx) {
 				known <- time.Now()
 				return
 			}
