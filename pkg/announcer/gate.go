@@ -23,8 +23,11 @@ const (
 	healthzJitter   = 0.5
 	// healthzTimeout of one look.
 	healthzTimeout = time.Second
-	// healthzFailures in a row make kube-proxy count as dead: a restart of it breaks no forwarding.
-	healthzFailures = 6
+	// healthzPatience without a good answer makes kube-proxy count as dead: a restart of it breaks no forwarding.
+	healthzPatience = 3 * time.Second
+	// healthzFailures in a row are needed besides: an agent that was paused has had no answer for long, and has not asked.
+	// One that hangs has failed as often after 5.25 s.
+	healthzFailures = 3
 )
 
 // gateKeeper knows whether kube-proxy on this node does its part.
@@ -85,12 +88,12 @@ func (g *gateKeeper) run(ctx context.Context) {
 		<-ctx.Done()
 		return
 	}
-	failures := 0
+	failures, good := 0, time.Now()
 	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
 		if failures++; g.ask(ctx) {
-			failures = 0
+			failures, good = 0, time.Now()
 		}
-		if dead := failures >= healthzFailures; ctx.Err() == nil && g.dead.Swap(dead) != dead {
+		if dead := failures >= healthzFailures && time.Since(good) >= healthzPatience; ctx.Err() == nil && g.dead.Swap(dead) != dead {
 			klog.FromContext(ctx).Info("Health of kube-proxy changed", "alive", !dead, "url", g.url)
 			g.changed()
 		}
