@@ -250,11 +250,10 @@ func statusTellsWhoAnnounces(s *space) {
 	})
 }
 
-// failingNothing runs a change under a probe and checks that no request failed.
+// failingNothing runs a change under a probe and checks that no request failed, nor would have without TCP's sending anew.
 func (s *space) failingNothing(addr netip.Addr, change func()) {
 	s.t.Helper()
-	// Just less than it takes TCP to send a lost SYN anew: what fails is lost, and not late because the machine is busy.
-	probe, err := s.ProbeHTTP(s.t.Context(), lab.Client, url(addr), lab.ProbeOptions{Timeout: 950 * time.Millisecond})
+	probe, err := s.ProbeHTTP(s.t.Context(), lab.Client, url(addr), lab.ProbeOptions{Timeout: 20 * time.Second, FirstSYN: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}

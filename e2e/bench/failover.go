@@ -173,12 +173,12 @@ func (c *cluster) watchFault(ctx context.Context, fault func() error) (crash, er
 	})
 }
 
-// watchPatiently is watchFault with clients who wait for just less than it takes TCP to send a lost SYN anew: what fails is
-// lost on the way, and not late because the machine is busy.
+// watchPatiently is watchFault with clients who wait for long, and whose first SYN is to be answered: what fails is lost on
+// the way, and not late because the machine is busy.
 func (c *cluster) watchPatiently(ctx context.Context, fault func() error) (crash, error) {
-	options := lab.ProbeOptions{Timeout: 950 * time.Millisecond}
+	options := lab.ProbeOptions{Timeout: 20 * time.Second, FirstSYN: true}
 	return c.observe(ctx, options, fault, func(moment time.Time, seen lab.Attempts) bool {
-		return time.Since(moment)-seen.Unsettled(moment) > quiet
+		return time.Since(moment)-seen.Unsettled(moment) > 2*quiet // a failure is known some seconds after the start of the request
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ func TestFaults(t *testing.T) {
 	}
 	awaitAnswers(t.Context(), t, l, Client, url("n3"), "web-1", "web-2")
 
+	t.Run("a lost SYN, and late answers", func(t *testing.T) { testFirstSYN(t, l, url("n3"), pods) })
 	t.Run("a cut cable and its repair", func(t *testing.T) { testCutLink(t, l, url("n1")) })
 	t.Run("partition and heal", func(t *testing.T) { testPartition(t, l) })
 	t.Run("readiness", func(t *testing.T) { testReadiness(t, l, url("n3"), pods[1]) })
@@ -35,6 +37,53 @@ func TestFaults(t *testing.T) {
 	t.Run("crash and return", func(t *testing.T) { testCrash(t, l, url("n3")) })
 }
 
+// testFirstSYN shows that a probe tells a single SYN that is lost, whichever way, and no answer that is only late.
+func testFirstSYN(t *testing.T, l *Lab, url string, pods []*Pod) {
+	ctx := t.Context()
+	probe, err := l.ProbeHTTP(ctx, Client, url, ProbeOptions{Timeout: time.Minute, FirstSYN: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer probe.Stop()
+	for i, lost := range []string{"output", "input"} {
+		began := time.Now()
+		awaitSuccesses(ctx, t, probe, began)
+		_, err := l.Exec(ctx, Client, "nft", fmt.Sprintf(`add table inet fault
+add chain inet fault lose { type filter hook %s priority 0; }
+add rule inet fault lose tcp flags & syn == syn limit rate 1/hour burst 1 packets drop`, lost))
+		if err != nil {
+			t.Fatal(err)
+		}
+		Await(ctx, t, "the loss to be told", func(context.Context) (bool, string, error) {
+			n := probe.Attempts().Failures()
+			return n > i, fmt.Sprintf("%d failures", n), nil
+		})
+		if _, err := l.Exec(ctx, Client, "nft", "delete table inet fault"); err != nil {
+			t.Fatal(err)
+		}
+		awaitSuccesses(ctx, t, probe, time.Now())
+	}
+	for _, pod := range pods {
+		pod.Process().Pause()
+		defer pod.Process().Resume()
+	}
+	paused := time.Now()
+	Await(ctx, t, "requests to be late", func(context.Context) (bool, string, error) { return time.Since(paused) > 2*time.Second, "", nil })
+	for _, pod := range pods {
+		pod.Process().Resume()
+	}
+	awaitSuccesses(ctx, t, probe, paused)
+	all := probe.Stop()
+	if all.Failures() != 2 || all.LongestGap() < time.Second {
+		t.Errorf("%d of %d failed, longest gap %s: want the two that were lost, and answers that were late", all.Failures(), len(all), all.LongestGap())
+	}
+	for _, one := range all {
+		if !one.OK && !strings.Contains(one.Err, "SYN was sent anew 1 times") {
+			t.Errorf("a request failed after %s: %s", one.End.Sub(one.Start), one.Err)
+		}
+	}
+}
+
 func testCutLink(t *testing.T, l *Lab, url string) {
 	ctx := t.Context()
 	probe, err := l.ProbeHTTP(ctx, Client, url, ProbeOptions{})
@@ -42,7 +91,7 @@ func testCutLink(t *testing.T, l *Lab, url string) {
 		t.Fatal(err)
 	}
 	defer probe.Stop()
-	awaitSuccesses(ctx, t, probe, time.Time{}, 10)
+	awaitSuccesses(ctx, t, probe, time.Time{})
 	if err := l.CutLink("n1"); err != nil {
 		t.Fatal(err)
 	}
@@ -54,14 +103,16 @@ func testCutLink(t *testing.T, l *Lab, url string) {
 	if err := l.RestoreLink("n1"); err != nil {
 		t.Fatal(err)
 	}
-	awaitSuccesses(ctx, t, probe, time.Now(), 10)
+	awaitSuccesses(ctx, t, probe, time.Now())
 	if all := probe.Stop(); all.LongestGap() < 100*time.Millisecond {
 		t.Errorf("longest gap %s with %d of %d failed, want the time of the cut", all.LongestGap(), all.Failures(), len(all))
 	}
 }
 
-func awaitSuccesses(ctx context.Context, t *testing.T, p *Probe, since time.Time, want int) {
+// awaitSuccesses waits until ten requests of a probe that began since then have succeeded.
+func awaitSuccesses(ctx context.Context, t *testing.T, p *Probe, since time.Time) {
 	t.Helper()
+	const want = 10
 	Await(ctx, t, "requests to succeed", func(context.Context) (bool, string, error) {
 		a := p.Attempts().Since(since)
 		return len(a)-a.Failures() >= want, fmt.Sprintf("%d of %d failed", a.Failures(), len(a)), nil

@@ -23,7 +23,13 @@ type Answer struct {
 
 // httpClient returns a client whose every request makes a new connection from the host.
 func (h *host) httpClient(timeout time.Duration) *http.Client {
-	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: h.dial}}
+	return newConnections(timeout, h.dial)
+}
+
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+func newConnections(timeout time.Duration, by dial) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{DisableKeepAlives: true, DialContext: by}}
 }
 
 func fetch(ctx context.Context, client *http.Client, url string, want int) (string, error) {

@@ -14,6 +14,10 @@ import (
 type ProbeOptions struct {
 	Interval time.Duration // between the starts of two requests; 0 means 10 ms
 	Timeout  time.Duration // of one request; 0 means 200 ms
+	// FirstSYN has an HTTP request fail if TCP had to send its SYN anew, however soon it was answered then. With a Timeout
+	// of many seconds this tells what was lost on the way, and nothing that a busy machine answers late. What is lost is
+	// known two seconds later; a retransmission after the handshake is no failure.
+	FirstSYN bool
 }
 
 // Probe asks a backend again and again, each time over a new connection and without waiting for the last answer.
@@ -33,6 +37,9 @@ func (l *Lab) ProbeHTTP(ctx context.Context, host, url string, options ProbeOpti
 	}
 	options.complete()
 	client := h.httpClient(options.Timeout)
+	if options.FirstSYN {
+		client = newConnections(options.Timeout, h.dialFirstSYN)
+	}
 	return startProbe(ctx, options, func(ctx context.Context) (Answer, error) {
 		body, err := fetch(ctx, client, url, http.StatusOK)
 		if err != nil {
