@@ -87,8 +87,11 @@ func (c *Controller) virtualIPHandlers() cache.ResourceEventHandler {
 		},
 		UpdateFunc: func(before, now any) {
 			was, is := before.(*v1alpha1.VirtualIP), now.(*v1alpha1.VirtualIP)
-			if !apiequality.Semantic.DeepEqual(was.Status.Conditions, is.Status.Conditions) {
-				c.addClaimants(is, 0)
+			switch {
+			case loadbalancer.InConflict(was) != loadbalancer.InConflict(is):
+				c.addClaimants(is, 0) // its Services need another address, and no other controller looks at this
+			case !apiequality.Semantic.DeepEqual(was.Status.Conditions, is.Status.Conditions):
+				c.addClaimants(is, settle)
 			}
 			if was.Generation != is.Generation {
 				c.addClaimants(was, settle)

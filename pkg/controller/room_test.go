@@ -155,16 +155,7 @@ func TestQuarantineEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "10.0.0.1-10.0.0.2")
 		w.create("a", 80)
-		vips := w.objects.FairleadV1alpha1().VirtualIPs()
-		vip, err := vips.Get(t.Context(), "10.0.0.1", metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		apimeta.SetStatusCondition(&vip.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionConflict, Status: metav1.ConditionTrue})
-		if _, err := vips.UpdateStatus(t.Context(), vip, metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait()
+		w.tell("10.0.0.1", v1alpha1.ConditionConflict)
 		w.create("b", 80)
 		w.wantHolders("10.0.0.2", "a")
 		time.Sleep(9 * time.Minute)
@@ -172,6 +163,54 @@ func TestQuarantineEnds(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		w.wantHolders("10.0.0.1", "b")
 	})
+}
+
+// TestStockControllerSpeaksFirst changes the conditions of an address just after its Service was given a wrong setting, of
+// which the stock controller tells its owner: what the address becomes is no reason to do so too, unless it is lost.
+func TestStockControllerSpeaksFirst(t *testing.T) {
+	for condition, atOnce := range map[string]int{
+		v1alpha1.ConditionAnnounced: 0, v1alpha1.ConditionHealthy: 0, v1alpha1.ConditionConflict: 1,
+	} {
+		t.Run(condition, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "10.0.0.1")
+				w.config.Classless = true
+				w.create("a", 80)
+				w.edit("a", func(service *corev1.Service) { service.Spec.LoadBalancerClass = nil })
+				time.Sleep(time.Minute)
+				for len(w.events.Events) > 0 {
+					<-w.events.Events
+				}
+				w.edit("a", func(service *corev1.Service) {
+					metav1.SetMetaDataAnnotation(&service.ObjectMeta, settings.HostnameKey, "No_Host")
+				})
+				w.tell("10.0.0.1", condition)
+				if got := len(w.events.Events); got != atOnce {
+					t.Errorf("%d events at once, want %d", got, atOnce)
+				}
+				time.Sleep(settle)
+				synctest.Wait()
+				if got := len(w.events.Events); got != 1 {
+					t.Errorf("%d events when the stock controller has had its time, want one", got)
+				}
+			})
+		})
+	}
+}
+
+// tell sets a condition of a VirtualIP, as announcers do.
+func (w *world) tell(name, condition string) {
+	w.Helper()
+	vips := w.objects.FairleadV1alpha1().VirtualIPs()
+	vip, err := vips.Get(w.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	apimeta.SetStatusCondition(&vip.Status.Conditions, metav1.Condition{Type: condition, Status: metav1.ConditionTrue})
+	if _, err := vips.UpdateStatus(w.Context(), vip, metav1.UpdateOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	synctest.Wait()
 }
 
 // TestServiceMadeAnewIsToldAgain deletes a Service that waits, and makes it again.

@@ -48,7 +48,7 @@ func inFamily(vips []*v1alpha1.VirtualIP, family ipam.Family) []*v1alpha1.Virtua
 // pool says now does not count: editing a pool never takes an address away.
 func satisfies(vip *v1alpha1.VirtualIP, key string, want settings.Settings) bool {
 	addr, ok := address(vip)
-	if !ok || inConflict(vip) {
+	if !ok || InConflict(vip) {
 		return false
 	}
 	if asked, ok := want.AddressOf(ipam.FamilyOf(addr)); ok && asked != addr {
@@ -81,9 +81,9 @@ func aloneOrSharing(vip *v1alpha1.VirtualIP, key string, want settings.Settings)
 	return alone(vip, key) || sharedUnder(vip, want.SharingKey, key)
 }
 
-// inConflict tells whether an announcer found another station using the address before anybody here announced it. An
+// InConflict tells whether an announcer found another station using the address before anybody here announced it. An
 // address that is announced is defended and stays: one stray packet must not move a Service that works.
-func inConflict(vip *v1alpha1.VirtualIP) bool {
+func InConflict(vip *v1alpha1.VirtualIP) bool {
 	return vip.Status.Node == "" && meta.IsStatusConditionTrue(vip.Status.Conditions, v1alpha1.ConditionConflict)
 }
 
@@ -91,7 +91,7 @@ func inConflict(vip *v1alpha1.VirtualIP) bool {
 // the Service has published: clients know the address, and it is not to change by the way.
 func stays(vip *v1alpha1.VirtualIP, service *corev1.Service, want settings.Settings) error {
 	addr, ok := address(vip)
-	if !ok || !Shows(service, vip.Spec.Address) || inConflict(vip) {
+	if !ok || !Shows(service, vip.Spec.Address) || InConflict(vip) {
 		return nil
 	}
 	const remedy = "to move it, delete the Service and make it again, or remove the annotation first"

@@ -158,7 +158,7 @@ func TestThoseWhoShareLeaveAnAddressInConflictTogether(t *testing.T) {
 	if _, err := w.api.FairleadV1alpha1().VirtualIPs().UpdateStatus(t.Context(), vip, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	w.knows(func() bool { return inConflict(w.book.get("10.0.0.1")) })
+	w.knows(func() bool { return InConflict(w.book.get("10.0.0.1")) })
 	w.gets(a, "10.0.0.2")
 	w.gets(b, "10.0.0.2")
 }

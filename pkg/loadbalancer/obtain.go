@@ -29,7 +29,7 @@ func (r *Reconciler) ensureFamily(ctx context.Context, service *corev1.Service, 
 	key := Key(service.Namespace, service.Name)
 	var result []*v1alpha1.VirtualIP
 	for _, vip := range inFamily(have, family) {
-		if inConflict(vip) {
+		if InConflict(vip) {
 			if addr, ok := address(vip); ok {
 				r.book.quarantine(addr, time.Now().Add(quarantineFor))
 			}
@@ -153,7 +153,7 @@ func (r *Reconciler) joinSharing(ctx context.Context, service *corev1.Service, w
 	within := r.request(service, want, family).Within
 	shared = slices.DeleteFunc(shared, func(vip *v1alpha1.VirtualIP) bool {
 		addr, ok := address(vip)
-		return !ok || inConflict(vip) || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil || r.outsidePools(vip, service)
+		return !ok || InConflict(vip) || !within.IsEmpty() && !within.Contains(addr) || r.estranged(vip, service) != nil || r.outsidePools(vip, service)
 	})
 	var refused error
 	for _, vip := range inFamily(shared, family) {
