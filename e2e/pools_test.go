@@ -42,7 +42,8 @@ func TestPoolsByPriorityAndSelectors(t *testing.T) {
 	}
 	s.pool("low", []string{span(s.v4(10), s.v4(19))}, selected(s.namespace))
 	s.pool("other", []string{span(s.v4(20), s.v4(29))}, selected("nobody"), func(spec *v1alpha1.AddressPoolSpec) { spec.Priority = 9 })
-	s.pool("high", []string{s.v4(30).String()}, selected(s.namespace), func(spec *v1alpha1.AddressPoolSpec) { spec.Priority = 1 })
+	high := s.pool("high", []string{s.v4(30).String()}, selected(s.namespace), func(spec *v1alpha1.AddressPoolSpec) { spec.Priority = 1 })
+	s.awaitCondition(high.Name, v1alpha1.ConditionReady, metav1.ConditionTrue) // before that it may know "low" alone
 	s.service("a")
 	s.awaitAddresses("a", s.v4(30))
 	s.service("b")
