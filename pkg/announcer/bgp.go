@@ -184,7 +184,7 @@ func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
 	v.password = b.secrets.password
 	ports := localPorts(v.vips)
 	b.local.want(ports)
-	v.localReady, v.endpoints = b.local.ready(), b.countEndpoints
+	v.localReady, v.endpoints, v.elsewhere = b.local.ready(), b.countEndpoints, b.endpointsElsewhere
 	if len(ports) > 0 {
 		b.watch.start(ctx)
 	}
@@ -198,11 +198,19 @@ func (b *bgpAgent) look(ctx context.Context, v *bgpView) bool {
 
 // countEndpoints counts the endpoints on this node that serve an address.
 func (b *bgpAgent) countEndpoints(s v1alpha1.ServiceClaim, addr netip.Addr) (int, bool) {
-	family := discoveryv1.AddressTypeIPv4
+	return b.watch.count(s.Namespace, s.Name, addressType(addr))
+}
+
+// endpointsElsewhere tells whether there are endpoints on other nodes that serve an address.
+func (b *bgpAgent) endpointsElsewhere(s v1alpha1.ServiceClaim, addr netip.Addr) bool {
+	return b.watch.elsewhere(s.Namespace, s.Name, addressType(addr))
+}
+
+func addressType(addr netip.Addr) discoveryv1.AddressType {
 	if addr.Is6() {
-		family = discoveryv1.AddressTypeIPv6
+		return discoveryv1.AddressTypeIPv6
 	}
-	return b.watch.count(s.Namespace, s.Name, family)
+	return discoveryv1.AddressTypeIPv4
 }
 
 // tellRouters tells the loop who takes routes from this node.

@@ -42,6 +42,8 @@ type bgpView struct {
 	localReady map[int32]bool
 	// endpoints counts the ready endpoints of a Service on this node that serve an address; false while not known.
 	endpoints func(s v1alpha1.ServiceClaim, addr netip.Addr) (int, bool)
+	// elsewhere tells whether a Service has ready endpoints on another node that serve an address; true while not known.
+	elsewhere func(s v1alpha1.ServiceClaim, addr netip.Addr) bool
 	// open is the gate of an address: whether traffic for it that comes to this node would be served. It is a function of
 	// what is known of the address alone.
 	open func(addr netip.Addr) bool

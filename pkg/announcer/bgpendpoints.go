@@ -25,6 +25,7 @@ const (
 // says so too, but gathers changes for up to a second before. It starts when it is first asked for: a cluster that
 // announces no Service with externalTrafficPolicy Local by BGP does without the watch.
 type endpointWatch struct {
+	self     string
 	informer cache.SharedIndexInformer
 	begin    sync.Once
 	tasks    sync.WaitGroup
@@ -43,10 +44,10 @@ func newEndpointWatch(self string, client discoveryv1client.EndpointSlicesGetter
 			return all.Watch(ctx, o)
 		},
 	}
-	w := &endpointWatch{informer: cache.NewSharedIndexInformer(
+	w := &endpointWatch{self: self, informer: cache.NewSharedIndexInformer(
 		cache.ToListWatcherWithWatchListSemantics(list, client), &discoveryv1.EndpointSlice{}, 0, cache.Indexers{byService: serviceOfSlice},
 	)}
-	if err := w.informer.SetTransform(func(obj any) (any, error) { return onlyReadyOn(self, obj), nil }); err != nil {
+	if err := w.informer.SetTransform(func(obj any) (any, error) { return onlyReady(self, obj), nil }); err != nil {
 		return nil, err
 	}
 	_, err := w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
@@ -64,26 +65,41 @@ func (w *endpointWatch) wait() { w.tasks.Wait() }
 
 // count returns how many ready endpoints of an address type the Service has on this node; false while that is not known.
 func (w *endpointWatch) count(namespace, name string, addressType discoveryv1.AddressType) (int, bool) {
+	seen := map[string]bool{} // an endpoint may be in two slices for a moment
+	known := w.each(namespace, name, addressType, func(e discoveryv1.Endpoint) {
+		if *e.NodeName == w.self {
+			seen[e.Addresses[0]] = true
+		}
+	})
+	return len(seen), known
+}
+
+// elsewhere tells whether the Service has a ready endpoint of an address type on another node; true while that is not known.
+func (w *endpointWatch) elsewhere(namespace, name string, addressType discoveryv1.AddressType) bool {
+	found := false
+	known := w.each(namespace, name, addressType, func(e discoveryv1.Endpoint) { found = found || *e.NodeName != w.self })
+	return found || !known
+}
+
+// each calls f with what onlyReady keeps of a Service's endpoints, and returns false where that is not known yet.
+func (w *endpointWatch) each(namespace, name string, addressType discoveryv1.AddressType, f func(discoveryv1.Endpoint)) bool {
 	if !w.informer.HasSynced() {
-		return 0, false
+		return false
 	}
 	slices, err := w.informer.GetIndexer().ByIndex(byService, namespace+"/"+name)
 	if err != nil {
-		return 0, false
+		return false
 	}
-	seen := map[string]bool{} // an endpoint may be in two slices for a moment
 	for _, obj := range slices {
 		slice, ok := obj.(*discoveryv1.EndpointSlice)
 		if !ok || slice.AddressType != addressType {
 			continue
 		}
 		for _, e := range slice.Endpoints {
-			for _, a := range e.Addresses {
-				seen[a] = true
-			}
+			f(e)
 		}
 	}
-	return len(seen), true
+	return true
 }
 
 func serviceOfSlice(obj any) ([]string, error) {
@@ -94,9 +110,10 @@ func serviceOfSlice(obj any) ([]string, error) {
 	return []string{slice.Namespace + "/" + slice.Labels[discoveryv1.LabelServiceName]}, nil
 }
 
-// onlyReadyOn keeps of an EndpointSlice what count reads: a cluster may have many, of a thousand endpoints each. It keeps
-// the node too, for it must make the same of its own result: the informer passes what it gets at the start through twice.
-func onlyReadyOn(self string, obj any) any {
+// onlyReady keeps of an EndpointSlice what count and elsewhere read, the ready endpoints on this node and one on another: a
+// cluster may have many slices, of a thousand endpoints each. It must make the same of its own result: the informer passes
+// what it gets at the start through twice.
+func onlyReady(self string, obj any) any {
 	slice, ok := obj.(*discoveryv1.EndpointSlice)
 	if !ok {
 		return obj
@@ -108,9 +125,15 @@ func onlyReadyOn(self string, obj any) any {
 		},
 		AddressType: slice.AddressType,
 	}
+	others := false
 	for _, e := range slice.Endpoints {
 		ready := e.Conditions.Ready == nil || *e.Conditions.Ready
-		if ready && e.NodeName != nil && *e.NodeName == self && len(e.Addresses) > 0 {
+		if !ready || e.NodeName == nil || len(e.Addresses) == 0 {
+			continue
+		}
+		here := *e.NodeName == self
+		if here || !others {
+			others = others || !here
 			small.Endpoints = append(small.Endpoints, discoveryv1.Endpoint{Addresses: e.Addresses[:1], NodeName: e.NodeName})
 		}
 	}

@@ -32,13 +32,14 @@ func endpointOn(node, address string, ready *bool) discoveryv1.Endpoint {
 	return discoveryv1.Endpoint{Addresses: []string{address}, NodeName: &node, Conditions: discoveryv1.EndpointConditions{Ready: ready}}
 }
 
-func TestOnlyReadyOnTwice(t *testing.T) {
-	slice := endpointSlice("web-1", discoveryv1.AddressTypeIPv4, endpointOn("n1", "10.0.0.1", nil), endpointOn("n2", "10.0.0.2", nil))
-	once := onlyReadyOn("n1", slice)
-	if got := once.(*discoveryv1.EndpointSlice).Endpoints; len(got) != 1 {
-		t.Fatalf("kept %v, want the endpoint on n1", got)
+func TestOnlyReadyTwice(t *testing.T) {
+	slice := endpointSlice("web-1", discoveryv1.AddressTypeIPv4, endpointOn("n1", "10.0.0.1", nil), endpointOn("n2", "10.0.0.2", nil),
+		endpointOn("n3", "10.0.0.3", nil), endpointOn("n1", "10.0.0.4", nil))
+	once := onlyReady("n1", slice)
+	if got := once.(*discoveryv1.EndpointSlice).Endpoints; len(got) != 3 {
+		t.Fatalf("kept %v, want the endpoints on n1 and another", got)
 	}
-	if diff := cmp.Diff(once, onlyReadyOn("n1", once)); diff != "" {
+	if diff := cmp.Diff(once, onlyReady("n1", once)); diff != "" {
 		t.Errorf("a second pass changes what the first one kept (-once +twice):\n%s", diff)
 	}
 }
@@ -62,6 +63,9 @@ func TestEndpointsOfThisNode(t *testing.T) {
 	if _, known := w.count("a", "web", four); known {
 		t.Error("a number is known before it was asked for")
 	}
+	if !w.elsewhere("a", "web", six) {
+		t.Error("known before it was asked for that there are no endpoints elsewhere")
+	}
 	w.start(ctx)
 	w.start(ctx)
 	soon(t, "the endpoints", func() bool { _, known := w.count("a", "web", four); return known })
@@ -69,7 +73,11 @@ func TestEndpointsOfThisNode(t *testing.T) {
 		name, service string
 		kind          discoveryv1.AddressType
 		want          int
-	}{{"IPv4", "web", four, 3}, {"IPv6", "web", six, 1}, {"another Service", "other", four, 0}} {
+		elsewhere     bool
+	}{{"IPv4", "web", four, 3, true}, {"IPv6", "web", six, 1, false}, {"another Service", "other", four, 0, false}} {
+		if got := w.elsewhere("a", tt.service, tt.kind); got != tt.elsewhere {
+			t.Errorf("%s: elsewhere %v, want %v", tt.name, got, tt.elsewhere)
+		}
 		if got, known := w.count("a", tt.service, tt.kind); got != tt.want || !known {
 			t.Errorf("%s: %d, %v, want %d", tt.name, got, known, tt.want)
 		}

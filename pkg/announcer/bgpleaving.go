@@ -5,7 +5,10 @@ package announcer
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/bgp"
@@ -31,7 +34,8 @@ type departures map[string]time.Time
 const forgotten = time.Duration(math.MaxInt64)
 
 // follow takes in what the node is to do now, and returns for how long each address that leaves has been leaving. One
-// that the node did not announce before, as after a restart, has for ever: nobody has to be led away from it.
+// that the node did not announce before, as after a restart, has for ever: nobody has to be led away from it. The time does
+// not begin before there is another node to be led to.
 func (d departures) follow(v bgpView, announced []bgp.Route, now time.Time) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	var known map[netip.Prefix]bool
@@ -49,8 +53,11 @@ func (d departures) follow(v bgpView, announced []bgp.Route, now time.Time) map[
 					since = now
 				}
 			}
-			d[vip.Name] = since
 		}
+		if onlyHere(v, vip) {
+			since = now
+		}
+		d[vip.Name] = since
 		out[vip.Name] = forgotten
 		if !since.IsZero() {
 			out[vip.Name] = now.Sub(since)
@@ -62,6 +69,15 @@ func (d departures) follow(v bgpView, announced []bgp.Route, now time.Time) map[
 		}
 	}
 	return out
+}
+
+// onlyHere tells whether no other node has endpoints of a Service on the address, and only a node that has may take its
+// traffic.
+func onlyHere(v bgpView, vip *v1alpha1.VirtualIP) bool {
+	addr, err := parseAddress(vip.Spec.Address)
+	return err == nil && slices.ContainsFunc(vip.Spec.Services, func(s v1alpha1.ServiceClaim) bool {
+		return s.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal && !v.elsewhere(s, addr)
+	})
 }
 
 // untilWithdrawal is the time until the next address that leaves has left, and at least a moment.

@@ -79,6 +79,38 @@ func TestLeavingFromTheStart(t *testing.T) {
 	}
 }
 
+// TestTheLastEndpointsStayAnnounced: a node that leaves goes on as the last resort while no other has endpoints, also when its
+// agent has restarted, and gives the other its time once there is one.
+func TestTheLastEndpointsStayAnnounced(t *testing.T) {
+	elsewhere := true
+	v := bgpView{
+		self: "n1", node: nodeFacts{draining: true}, forwarding: true, endpoints: notKnown, open: always,
+		vips: []*v1alpha1.VirtualIP{bgpVIP("10.0.0.9", v1alpha1.BGPAnnouncement{}, local(30001))}, localReady: map[int32]bool{30001: true},
+		elsewhere: func(v1alpha1.ServiceClaim, netip.Addr) bool { return elsewhere },
+	}
+	d, began := departures{}, time.Now()
+	var announced []bgp.Route
+	for i, step := range []struct {
+		elsewhere bool
+		after     time.Duration
+		want      bool
+	}{
+		{true, 0, false}, // as far as is known at the start
+		{false, time.Second, true},
+		{false, time.Hour, true},
+		{true, time.Hour + withdrawAfter, true},
+		{true, time.Hour + withdrawAfter + time.Second, false},
+		{false, 2 * time.Hour, true},
+	} {
+		elsewhere = step.elsewhere
+		v.leaving = d.follow(v, announced, began.Add(step.after))
+		got, _ := desiredBGP(v)
+		if announced = got.Routes; (len(announced) == 1) != step.want || step.want && !announced[0].Leaving {
+			t.Errorf("step %d: announced %v, want it as the last resort: %v", i, announced, step.want)
+		}
+	}
+}
+
 func TestRoutedBy(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
