@@ -126,7 +126,7 @@ func startController(ctx context.Context, init app.ControllerInitContext, _ gene
 
 		Classless: genericcontrollermanager.IsControllerEnabled(
 			names.ServiceLBController, app.ControllersDisabledByDefault, config.ComponentConfig.Generic.Controllers),
-		MarkDeadNodes: own.Config().Nodes.DeadNodeEndpoints == cloudconfig.DeadNodeMarkNotReady,
+		DeadNodeEndpoints: own.Config().Nodes.DeadNodeEndpoints,
 	})
 	go c.Run(ctx)
 	return c, true, nil

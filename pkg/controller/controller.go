@@ -19,6 +19,7 @@ import (
 
 	"github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned"
 	fairleadinformers "github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
@@ -39,9 +40,9 @@ type Config struct {
 	Namespace string
 	// Classless tells that this process runs the stock service controller, and so serves Services without a class too.
 	Classless bool
-	// MarkDeadNodes takes the pods of nodes out of service that a majority of announcers has lost.
-	MarkDeadNodes bool
-	Events        record.EventRecorder
+	// DeadNodeEndpoints says whether the pods of nodes are taken out of service that a majority of announcers has lost.
+	DeadNodeEndpoints cloudconfig.DeadNodePolicy
+	Events            record.EventRecorder
 }
 
 // kind says what an item of the queue is.
@@ -127,9 +128,7 @@ func (c *Controller) Run(ctx context.Context) {
 				}
 			})
 		}
-		if c.config.MarkDeadNodes {
-			running.Go(func() { c.mourn(ctx) })
-		}
+		running.Go(func() { c.mourn(ctx) })
 	}
 	<-ctx.Done()
 	c.queue.ShutDown()

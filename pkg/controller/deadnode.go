@@ -12,14 +12,20 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
+
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
 // leasePeriod is how often the Lease of a dead node is looked at: a kubelet renews it every 10 s.
 const leasePeriod = 2 * time.Second
 
-// mourn takes the pods on dead nodes out of service, and back, until the context ends. One goroutine does it all, in turns
-// that are short: none of the three waits long for another. What fails is tried again with the next tick.
+// mourn takes the pods on dead nodes out of service, and back, until the context ends; if endpoints are to be left alone,
+// it does nothing. One goroutine does it all, in turns that are short: none of the three waits long for another. What fails is
+// tried again with the next tick.
 func (c *Controller) mourn(ctx context.Context) {
+	if c.config.DeadNodeEndpoints == cloudconfig.DeadNodeLeave {
+		return
+	}
 	known, left := newDeaths(), newLegacy()
 	ticker := time.NewTicker(leasePeriod)
 	defer ticker.Stop()

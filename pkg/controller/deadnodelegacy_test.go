@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubetesting "k8s.io/client-go/testing"
+
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
 func TestLeaderFinishesWhatAnEarlierOneBegan(t *testing.T) {
@@ -73,24 +75,40 @@ func TestPodsAreReadInPages(t *testing.T) {
 	}
 }
 
+// mourning has mourn run until there is nothing to do but to wait.
+func (d *deadNode) mourning() {
+	ctx, cancel := context.WithCancel(d.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.mourn(ctx)
+	}()
+	synctest.Wait()
+	cancel()
+	<-ended
+}
+
 // TestNewLeaderMarksFirst: only then it looks at what others have marked.
 func TestNewLeaderMarksFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDeadNode(t, readyPod("web", inService))
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			d.mourn(ctx)
-		}()
-		synctest.Wait()
-		cancel()
-		<-ended
+		d.mourning()
 		if got := d.ready("web"); got != reasonNodeUnreachable {
 			t.Errorf("ready: %s", got)
 		}
 		if got := d.lists(); !slices.Equal(got, []int64{0, podsPerPage}) {
 			t.Errorf("lists of pods with limits %v, want that of the dead node's first", got)
+		}
+	})
+}
+
+func TestEndpointsAreLeftWhereTheyAreToBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeadNode(t, readyPod("web", inService))
+		d.config.DeadNodeEndpoints = cloudconfig.DeadNodeLeave
+		d.mourning()
+		if got := d.ready("web"); got != "True" {
+			t.Errorf("ready: %s", got)
 		}
 	})
 }

@@ -24,6 +24,7 @@ import (
 	fairleadfake "github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
@@ -54,7 +55,7 @@ func newDeadNode(t *testing.T, pods ...*corev1.Pod) *deadNode {
 			Namespaces: core.Core().V1().Namespaces(), EndpointSlices: core.Discovery().V1().EndpointSlices(),
 		}),
 		Kube: kube, Client: objects, Objects: own.Fairlead().V1alpha1(), Informers: core,
-		Events: record.NewFakeRecorder(10), Classless: true, MarkDeadNodes: true,
+		Events: record.NewFakeRecorder(10), Classless: true, DeadNodeEndpoints: cloudconfig.DeadNodeMarkNotReady,
 	})
 	t.Cleanup(c.queue.ShutDown)
 	d := &deadNode{Controller: c, t: t, kube: kube, known: newDeaths()}

@@ -17,6 +17,7 @@ import (
 
 	fairleadfake "github.com/fairlead-io/fairlead/pkg/api/client/clientset/versioned/fake"
 	"github.com/fairlead-io/fairlead/pkg/api/client/informers/externalversions"
+	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 	"github.com/fairlead-io/fairlead/pkg/loadbalancer"
 )
 
@@ -32,7 +33,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	c := New(Config{
 		Balancers: balancers, Kube: kube, Client: objects, Objects: own.Fairlead().V1alpha1(), Informers: core,
-		Namespace: "fairlead-system", Events: record.NewFakeRecorder(10), Classless: true, MarkDeadNodes: true,
+		Namespace: "fairlead-system", Events: record.NewFakeRecorder(10), Classless: true, DeadNodeEndpoints: cloudconfig.DeadNodeMarkNotReady,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	core.Start(ctx.Done())

@@ -61,7 +61,7 @@ func KeepMetadata(clients Clientset) {
 	clients.PrependReactor("patch", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
 		patch := action.(ktesting.PatchAction)
 		var named metav1.PartialObjectMetadata
-		if err := json.Unmarshal(patch.GetPatch(), &named); err != nil || named.ResourceVersion == "" {
+		if json.Unmarshal(patch.GetPatch(), &named) != nil || named.ResourceVersion == "" {
 			return false, nil, nil // a JSON patch, or one of any version
 		}
 		err := refuse(clients, patch.GetResource(), patch.GetNamespace(), patch.GetName(), named.ResourceVersion)
@@ -72,8 +72,11 @@ func KeepMetadata(clients Clientset) {
 // refuse returns a conflict if the stored object is not of the given version.
 func refuse(clients Clientset, resource schema.GroupVersionResource, namespace, name, version string) error {
 	stored, err := clients.Tracker().Get(resource, namespace, name)
-	if err != nil {
+	if apierrors.IsNotFound(err) {
 		return nil // there is none to be in conflict with
+	}
+	if err != nil {
+		return err
 	}
 	latest, err := meta.Accessor(stored)
 	if err != nil {
