@@ -47,14 +47,18 @@ func (r *Reconciler) place(spec *v1alpha1.VirtualIPSpec, current []string, load 
 
 // mayOwn returns the names of the nodes that may own an address, and the nodes they are of. Where only endpoints on the node
 // serve, one that is to give its addresses away has them as long as no other has such endpoints: anywhere else nothing would
-// come of the traffic. Those that are about to end serve while there are no others.
+// come of the traffic. Those that are about to end serve while there are no others. A node that is excluded by label keeps
+// what it has and gets nothing.
 func (r *Reconciler) mayOwn(spec *v1alpha1.VirtualIPSpec, addr netip.Addr, want settings.AddressSettings) (nodes []announcerNode, names []string) {
 	nodes = r.announcerNodes(want)
 	ready := r.withEndpoints(spec.Services, isReady)
 	if names = eligible(nodes, addr, spec.Announce, ready); len(names) > 0 || ready == nil {
 		return nodes, names
 	}
-	all := r.nodesWithAgents()
+	rules := r.config.Rules.of(want)
+	all := slices.DeleteFunc(r.nodesWithAgents(), func(candidate announcerNode) bool {
+		return hindrance(candidate.node, rules) == whyExcluded && !slices.Contains(spec.Candidates, candidate.node.Name)
+	})
 	for _, with := range []map[string]bool{ready, r.withEndpoints(spec.Services, isServing)} {
 		if names = eligible(all, addr, spec.Announce, with); len(names) > 0 {
 			return all, names

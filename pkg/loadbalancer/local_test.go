@@ -154,6 +154,19 @@ func TestAllThatMakesANodeLeaveCounts(t *testing.T) {
 	}
 }
 
+// TestAnExcludedNodeGetsNothing: its label is there for good, as on nodes of the control plane, wherever a pod happens to run.
+func TestAnExcludedNodeGetsNothing(t *testing.T) {
+	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.99"))
+	w.withNodes("n1", "n2")
+	w.changeNode("n1", func(node *corev1.Node) { node.Labels[corev1.LabelNodeExcludeBalancers] = "" })
+	service := local()
+	w.endpoints(service, map[string]string{"n1": ready})
+	w.gets(service, "10.0.0.1")
+	if diff := cmp.Diff([]string{"n2"}, w.vip("10.0.0.1").Spec.Candidates); diff != "" {
+		t.Errorf("candidates (-want +got):\n%s", diff)
+	}
+}
+
 // TestTheOnlyNodeThatIsSelectedGoesOn while it is drained: another one would not be the Service's wish.
 func TestTheOnlyNodeThatIsSelectedGoesOn(t *testing.T) {
 	w := newWorld(t, poolOf("p", "10.0.0.1-10.0.0.99"))
