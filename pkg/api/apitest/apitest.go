@@ -60,13 +60,22 @@ func KeepMetadata(clients Clientset) {
 	})
 	clients.PrependReactor("patch", "*", func(action ktesting.Action) (bool, runtime.Object, error) {
 		patch := action.(ktesting.PatchAction)
-		var named metav1.PartialObjectMetadata
-		if json.Unmarshal(patch.GetPatch(), &named) != nil || named.ResourceVersion == "" {
-			return false, nil, nil // a JSON patch, or one of any version
+		version := versionIn(patch.GetPatch())
+		if version == "" {
+			return false, nil, nil
 		}
-		err := refuse(clients, patch.GetResource(), patch.GetNamespace(), patch.GetName(), named.ResourceVersion)
+		err := refuse(clients, patch.GetResource(), patch.GetNamespace(), patch.GetName(), version)
 		return err != nil, nil, err
 	})
+}
+
+// versionIn returns the resourceVersion that a patch names, "" for one of any version, as JSON patches are.
+func versionIn(patch []byte) string {
+	var named metav1.PartialObjectMetadata
+	if json.Unmarshal(patch, &named) != nil {
+		return ""
+	}
+	return named.ResourceVersion
 }
 
 // refuse returns a conflict if the stored object is not of the given version.
