@@ -92,6 +92,9 @@ func (l *Lab) RestoreNode(ctx context.Context, name string) error {
 	if !boot {
 		return nil
 	}
+	if err := n.kubelet.reportBoot(ctx); err != nil {
+		return err
+	}
 	if err := l.startKubeProxy(ctx, n); err != nil {
 		return err
 	}

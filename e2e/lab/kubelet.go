@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -180,6 +181,16 @@ func (k *kubelet) renewStatus(ctx context.Context) error {
 	}
 	_, err = k.api().CoreV1().Nodes().Patch(ctx, k.node.name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
+}
+
+// reportBoot tells that the machine has booted since the last report.
+func (k *kubelet) reportBoot(ctx context.Context) error {
+	patch := fmt.Sprintf(`{"status": {"nodeInfo": {"bootID": %q}}}`, uuid.NewString())
+	_, err := k.api().CoreV1().Nodes().Patch(ctx, k.node.name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("report the boot of node %q: %w", k.node.name, err)
+	}
+	return nil
 }
 
 // syncPods brings the status of all pods of the node back to what the lab runs.
