@@ -76,8 +76,17 @@ func (x client) end(t *testing.T) []lab.RouteChange {
 	return changes
 }
 
-// drained looks for the announcement as the last resort, and for the withdrawal, which waits as long as a Service asks.
+// drained looks for the announcement as the last resort, and for the withdrawal, which waits as long as a Service asks, or
+// until endpoints are elsewhere where only those of the node serve.
 func drained(t *testing.T, c *cloud, web addresses) {
+	pod := func(node string) *lab.Pod {
+		p, err := c.StartPod(t.Context(), lab.PodSpec{Name: "last-" + node, Node: node, Labels: app("last")})
+		must(t, err)
+		return p
+	}
+	pods := []*lab.Pod{pod("n2")}
+	last := c.service(t, "last", app("last"), localPolicy)
+	c.awaitHops(t, last, "n2")
 	patient := c.service(t, "patient", app("web"), annotate("connection-drain=on", "connection-drain-timeout=20"))
 	c.awaitHops(t, patient, c.Nodes()...)
 	clients := c.clients(t, web)
@@ -89,6 +98,14 @@ func drained(t *testing.T, c *cloud, web addresses) {
 	c.awaitWithdrawn(t, web)
 	c.awaitWithdrawn(t, patient)
 	c.deleteService(t, "patient")
+	c.awaitHops(t, last, "n2")
+	pods = append(pods, pod("n3"))
+	c.awaitHops(t, last, "n3")
+	c.awaitWithdrawn(t, last)
+	c.deleteService(t, "last")
+	for _, p := range pods {
+		must(t, c.DeletePod(t.Context(), p))
+	}
 	c.patchNode(t, "n2", `{"annotations":{"fairlead.dev/drain":null}}`)
 	c.awaitHops(t, web, c.Nodes()...)
 	for _, x := range clients {
