@@ -138,14 +138,14 @@ func (c *cluster) moveEndpoint(ctx context.Context, old *lab.Pod) (endpointMove,
 		return endpointMove{}, nil, err
 	}
 	var moment time.Time
-	seen, err := c.observe(ctx, lab.ProbeOptions{Timeout: 950 * time.Millisecond}, func() error {
+	seen, err := c.observe(ctx, patient(), func() error {
 		moment = time.Now()
 		if err := c.lab.SetPodReady(ctx, heir, true); err != nil {
 			return err
 		}
 		return c.kube.CoreV1().Pods(old.Namespace).Delete(ctx, old.Name, metav1.DeleteOptions{})
 	}, func(moment time.Time, seen lab.Attempts) bool {
-		return time.Since(moment)-seen.Unsettled(moment) > quiet && firstAnswer(seen, heir.Node) != nil
+		return calm(moment, seen) && firstAnswer(seen, heir.Node) != nil
 	})
 	if err != nil {
 		return endpointMove{}, nil, err

@@ -173,13 +173,19 @@ func (c *cluster) watchFault(ctx context.Context, fault func() error) (crash, er
 	})
 }
 
-// watchPatiently is watchFault with clients who wait for long, and whose first SYN is to be answered: what fails is lost on
-// the way, and not late because the machine is busy.
+// watchPatiently is watchFault with patient clients.
 func (c *cluster) watchPatiently(ctx context.Context, fault func() error) (crash, error) {
-	options := lab.ProbeOptions{Timeout: 20 * time.Second, FirstSYN: true}
-	return c.observe(ctx, options, fault, func(moment time.Time, seen lab.Attempts) bool {
-		return time.Since(moment)-seen.Unsettled(moment) > 2*quiet // a failure is known some seconds after the start of the request
-	})
+	return c.observe(ctx, patient(), fault, calm)
+}
+
+// patient is how clients ask who wait for long, and whose first SYN is to be answered: what fails is lost on the way, and not
+// late because the machine is busy.
+func patient() lab.ProbeOptions { return lab.ProbeOptions{Timeout: 20 * time.Second, FirstSYN: true} }
+
+// calm tells whether no request of patient clients has failed for a while: a failure is known some seconds after the start of
+// the request.
+func calm(moment time.Time, seen lab.Attempts) bool {
+	return time.Since(moment)-seen.Unsettled(moment) > 2*quiet
 }
 
 // observe probes the address from before a fault until over says that enough was seen.
