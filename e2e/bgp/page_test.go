@@ -56,3 +56,16 @@ func (p page) the(t *testing.T, section, language string) string {
 	}
 	return strings.Join(blocks, separator)
 }
+
+// patient returns the page's configuration of a speaker with a BFD multiplier of 15, where the page says 3. A daemon of a
+// busy machine that gets no processor for a second would end a session, and no test of routes that must not change could
+// tell that from a fault. How soon a dead node is noticed is up to the multiplier of its own announcer: the tests that need
+// this to be quick apply the page's BGPPeers as they are.
+func patient(t *testing.T, block string) string {
+	t.Helper()
+	changed := strings.NewReplacer("multiplier: 3", "multiplier: 15", "multiplier 3", "multiplier 15").Replace(block)
+	if changed == block {
+		t.Fatalf("no BFD multiplier of 3 in this block of docs/bgp.md:\n%s", block)
+	}
+	return changed
+}
