@@ -49,15 +49,25 @@ func (c *cloud) awaitAnswers(t *testing.T, r router, addr fmt.Stringer, pods ...
 	})
 }
 
+// answer returns what somebody answers to the client behind a router.
+func (c *cloud) answer(t *testing.T, r router, target string) (a lab.Answer) {
+	t.Helper()
+	lab.Await(t.Context(), t, "an answer from "+target, func(ctx context.Context) (bool, string, error) {
+		var err error
+		a, err = c.Ask(ctx, r.far, target)
+		return err == nil, fmt.Sprint(err), nil
+	})
+	return a
+}
+
 // told looks for the sessions where an operator would.
 func told(t *testing.T, c *cloud, web addresses) {
 	c.awaitSessions(t, "n1", time.Time{}, web)
-	text, err := c.HTTPGet(t.Context(), "n1", "http://127.0.0.1:7480/metrics")
-	must(t, err)
 	for _, line := range []string{`bgp_session_up{peer="tor-a"} 1`, `bgp_prefixes{peer="tor-b"} 2`, `bgp_bfd_up{peer="tor-b"} 1`} {
-		if !strings.Contains(text, line) {
-			t.Errorf("the metrics do not have %q", line)
-		}
+		lab.Await(t.Context(), t, "the metrics to have "+line, func(ctx context.Context) (bool, string, error) {
+			text, err := c.HTTPGet(ctx, "n1", "http://127.0.0.1:7480/metrics")
+			return strings.Contains(text, line), fmt.Sprint(err), nil
+		})
 	}
 }
 
@@ -75,8 +85,7 @@ func local(t *testing.T, c *cloud, _ addresses) {
 	for _, r := range c.routers {
 		for i, addr := range addrs {
 			c.awaitAnswers(t, r, addr, "local-n1", "local-n2")
-			a, err := c.Ask(ctx, r.far, url(addr))
-			must(t, err)
+			a := c.answer(t, r, url(addr))
 			if far := []fmt.Stringer{c.Addr4(r.far), c.Addr6(r.far)}[i]; !strings.HasPrefix(strings.Trim(a.Client, "["), far.String()) {
 				t.Errorf("the pod saw the client %s, want %s", a.Client, far)
 			}

@@ -55,9 +55,7 @@ func beside(t *testing.T, c *cloud, web addresses) {
 	c.awaitAnswers(t, router, web[0], "web-n1", "web-n2", "web-n3")
 	pod, err := c.Client().CoreV1().Pods("default").Get(ctx, "web-n1", metav1.GetOptions{})
 	must(t, err)
-	a, err := c.Ask(ctx, router.far, "http://"+pod.Status.PodIP+":8080")
-	must(t, err)
-	if a.Pod != "web-n1" {
+	if a := c.answer(t, router, "http://"+pod.Status.PodIP+":8080"); a.Pod != "web-n1" {
 		t.Errorf("%s answered at the address of web-n1", a.Pod)
 	}
 	// Each goes without the other.
