@@ -183,6 +183,10 @@ func TestTheOnlyNodeThatIsSelectedGoesOn(t *testing.T) {
 	if got := w.said(); got != "" {
 		t.Errorf("said %q of an address that stays", got)
 	}
+	w.gets(balanced("ns", "b", 80, settings.NodesKey, "role=edge"), "10.0.0.2")
+	if got := w.said(); !strings.HasPrefix(got, "Warning NoNodeSelected ") {
+		t.Errorf("said %q of a new address, which nobody announces", got)
+	}
 }
 
 func TestMoreNodesThanAreNamed(t *testing.T) {

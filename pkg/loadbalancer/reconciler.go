@@ -153,10 +153,9 @@ func (r *Reconciler) Ensure(ctx context.Context, service *corev1.Service) (*core
 	want, warnings, err := r.parser.Parse(service)
 	var vips []*v1alpha1.VirtualIP
 	if err == nil {
-		warnings = append(warnings, r.unannounced(want)...)
 		vips, err = r.reconcile(ctx, service, want)
 		r.setWaiting(key, err != nil)
-		warnings = slices.Concat(warnings, r.excludedEverywhere(vips), r.heldByEndpoints(vips), r.unpeered(want, vips))
+		warnings = slices.Concat(warnings, r.unannounced(want, vips), r.excludedEverywhere(vips), r.heldByEndpoints(vips), r.unpeered(want, vips))
 	}
 	if err == nil {
 		r.teller.tell(service, warnings)

@@ -92,9 +92,10 @@ func (r *Reconciler) Told(service *corev1.Service, err error) (news bool) {
 	return news
 }
 
-// unannounced warns that the nodes that a Service selects are none.
-func (r *Reconciler) unannounced(want settings.Settings) []settings.Warning {
-	if want.Address.Nodes == "" || !selectsNone(r.nodesWithAgents(), want.Address) {
+// unannounced warns that the nodes that a Service selects are none. Those that leave, and had its addresses, go on.
+func (r *Reconciler) unannounced(want settings.Settings, vips []*v1alpha1.VirtualIP) []settings.Warning {
+	owned := slices.ContainsFunc(vips, func(vip *v1alpha1.VirtualIP) bool { return len(vip.Spec.Candidates) > 0 })
+	if want.Address.Nodes == "" || owned || !selectsNone(r.announcerNodes(want.Address), want.Address) {
 		return nil
 	}
 	return []settings.Warning{{Reason: ReasonNoNode, Text: strings.Join([]string{
