@@ -350,13 +350,18 @@ func (s *scenario) awaitOwner(t *testing.T, what string, f func(node string) boo
 	})
 }
 
-// checkEmpty checks that a node has handed over all its addresses, so that it may be switched off.
+// checkEmpty checks that a node has handed over all its addresses, so that it may be switched off. The count of its
+// Announcer says so some seconds later.
 func (s *scenario) checkEmpty(ctx context.Context, t *testing.T, node string) {
 	t.Helper()
-	owned, err := s.Kubectl(ctx, "get", "announcer", node, "-o", "jsonpath={.status.owned}")
-	if err != nil || owned != "0" {
-		t.Errorf("node %s is about to be switched off and announces %q addresses, %v", node, owned, err)
+	owned, err := s.Kubectl(ctx, "get", "virtualips", "-o", fmt.Sprintf(`jsonpath={.items[?(@.status.node==%q)].metadata.name}`, node))
+	if err != nil || owned != "" {
+		t.Errorf("node %s is about to be switched off and announces %q, %v", node, owned, err)
 	}
+	await(t, node+" to count no address of its own", func(ctx context.Context) (bool, string, error) {
+		count, err := s.Kubectl(ctx, "get", "announcer", node, "-o", "jsonpath={.status.owned}")
+		return err == nil && count == "0", fmt.Sprintf("%q, %v", count, err), nil
+	})
 }
 
 // remove takes n2, which has the address, out for good, and cuts n1 off. Only the Node that was said to be gone may go.
