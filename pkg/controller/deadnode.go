@@ -16,6 +16,9 @@ import (
 	"github.com/fairlead-io/fairlead/pkg/cloudconfig"
 )
 
+// reasonEndpointsStay is the reason of the event that says that a node which seems dead keeps its endpoints.
+const reasonEndpointsStay = "EndpointsStay"
+
 // leasePeriod is how often the Lease of a dead node is looked at: a kubelet renews it every 10 s.
 const leasePeriod = 2 * time.Second
 
@@ -80,7 +83,9 @@ func (c *Controller) nextDead(ctx context.Context, known *deaths) (node string, 
 	lost := lostByMajority(announcers, now)
 	unmarked, braked := known.unmarked(lost, len(announcers), now)
 	if braked {
-		klog.FromContext(ctx).V(1).Info("more than a third of the nodes seem dead: no endpoint is taken out of service", "nodes", lost)
+		c.spare(ctx, known, lost)
+	} else {
+		clear(known.spared)
 	}
 	for _, node := range unmarked {
 		if !known.tried[node] {
@@ -88,6 +93,19 @@ func (c *Controller) nextDead(ctx context.Context, known *deaths) (node string, 
 		}
 	}
 	return "", false
+}
+
+// spare tells, once of each node, that its endpoints stay in service although it seems dead: too many do.
+func (c *Controller) spare(ctx context.Context, known *deaths, lost []string) {
+	for _, node := range lost {
+		if known.holds(node) || known.spared[node] {
+			continue
+		}
+		known.spared[node] = true
+		klog.FromContext(ctx).Info("more than a third of the nodes seem dead: the endpoints of this one stay in service", "node", node)
+		c.nodeEvent(node, corev1.EventTypeWarning, reasonEndpointsStay,
+			"a majority of announcers has lost the node, but more than a third of all nodes seem dead: its endpoints stay in service")
+	}
 }
 
 // buryNode marks what is not marked yet of one node.

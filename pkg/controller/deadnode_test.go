@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	kubetesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 )
@@ -81,6 +82,33 @@ func TestVerdictsThatAreOverAreNotCarriedOut(t *testing.T) {
 				t.Errorf("the pods of the first and second node: %v, want the first marked, the second %s", got, test.want)
 			}
 		})
+	}
+}
+
+// TestNodesThatAreSparedAreNamed once, while more than a third of all seem dead.
+func TestNodesThatAreSparedAreNamed(t *testing.T) {
+	d := newDeadNode(t)
+	d.addNode("d")
+	lost := func(names ...string) {
+		for name := range strings.SplitSeq("abcde", "") {
+			d.count(announcer(name, names...))
+		}
+		d.bury(t.Context(), d.known)
+	}
+	told := d.config.Events.(*record.FakeRecorder).Events
+	for i, step := range []struct {
+		lost []string
+		want int
+	}{{[]string{"c", "d"}, 2}, {[]string{"c", "d"}, 0}, {nil, 0}, {[]string{"c", "d"}, 2}} {
+		lost(step.lost...)
+		if got := len(told); got != step.want {
+			t.Errorf("step %d: %d events, want %d", i, got, step.want)
+		}
+		for len(told) > 0 {
+			if text := <-told; !strings.HasPrefix(text, "Warning EndpointsStay ") {
+				t.Errorf("step %d: %s", i, text)
+			}
+		}
 	}
 }
 

@@ -56,6 +56,8 @@ type deaths struct {
 	quiet map[string]time.Time
 	// tried are the nodes that had their turn in a round of marking, which may end before all had.
 	tried map[string]bool
+	// spared are the lost nodes that were said to keep their endpoints since more than a third of all nodes seem dead.
+	spared map[string]bool
 }
 
 // death is what is held of one node that was declared dead.
@@ -66,7 +68,7 @@ type death struct {
 }
 
 func newDeaths() *deaths {
-	return &deaths{dead: map[string]death{}, quiet: map[string]time.Time{}, tried: map[string]bool{}}
+	return &deaths{dead: map[string]death{}, quiet: map[string]time.Time{}, tried: map[string]bool{}, spared: map[string]bool{}}
 }
 
 // unmarked returns which of the lost nodes have pods to be marked now: none while more than a third of all nodes are lost
