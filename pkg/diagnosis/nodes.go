@@ -51,7 +51,7 @@ func NodesOf(c *Cluster) []Node {
 			}
 		}
 		if lost := len(c.lostBy(node.Name)); lost > 0 {
-			report.lacks(fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.Announcers)),
+			report.lacks(fmt.Sprintf("%d of %d announcers have lost the node", lost, len(c.running())),
 				"look at the node's link, and whether TCP and UDP 7946 and UDP 7947 (or those of --gossip-port) pass between the nodes")
 		}
 		nodes = append(nodes, report)

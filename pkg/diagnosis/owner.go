@@ -50,8 +50,8 @@ func (c *Cluster) mute(node string) string {
 func (c *Cluster) dead(announcer *v1alpha1.Announcer) string {
 	node := announcer.Name
 	lost := c.lostBy(node)
-	if len(lost)*2 > len(c.Announcers) {
-		return fmt.Sprintf("%d of %d announcers have lost the node", len(lost), len(c.Announcers))
+	if running := len(c.running()); len(lost)*2 > running {
+		return fmt.Sprintf("%d of %d announcers have lost the node", len(lost), running)
 	}
 	for _, witness := range c.Announcers {
 		switch {
@@ -71,12 +71,20 @@ func (c *Cluster) dead(announcer *v1alpha1.Announcer) string {
 // lostBy returns the announcers that have lost a node.
 func (c *Cluster) lostBy(node string) []*v1alpha1.Announcer {
 	var lost []*v1alpha1.Announcer
-	for _, announcer := range c.Announcers {
+	for _, announcer := range c.running() {
 		if slices.Contains(announcer.Status.Unreachable, node) {
 			lost = append(lost, announcer)
 		}
 	}
 	return lost
+}
+
+// running returns the announcers that were not stopped: one that was counts in no majority, after a minute, and what it
+// reported last is old.
+func (c *Cluster) running() []*v1alpha1.Announcer {
+	return slices.DeleteFunc(slices.Clone(c.Announcers), func(announcer *v1alpha1.Announcer) bool {
+		return readyReason(announcer) == v1alpha1.ReasonStopped
+	})
 }
 
 // leftAlone tells whether an agent that is known to live says that it is in a minority. What it cannot see has died, or the
