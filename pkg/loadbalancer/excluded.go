@@ -17,6 +17,16 @@ import (
 // namedNodes bounds how many nodes an explanation names.
 const namedNodes = 3
 
+// listed names nodes in a sentence: the first few, and how many more there are. It sorts them.
+func listed(nodes []string) string {
+	slices.Sort(nodes)
+	text := strings.Join(nodes[:min(namedNodes, len(nodes))], ", ")
+	if more := len(nodes) - namedNodes; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
 // ReasonNoAnnouncer is the reason of the event that says that a label keeps all nodes from announcing an address.
 const ReasonNoAnnouncer = "NoAnnouncer"
 
@@ -53,15 +63,10 @@ func explainExclusion(spec *v1alpha1.VirtualIPSpec, nodes []announcerNode, rules
 	if len(labelled) == 0 {
 		return ""
 	}
-	slices.Sort(labelled)
-	names := strings.Join(labelled[:min(namedNodes, len(labelled))], ", ")
-	if more := len(labelled) - namedNodes; more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
-	}
 	what := "nobody announces " + spec.Address
 	if len(spec.Candidates) > 0 {
 		what = "no node is left for " + spec.Address + ", which stays on layer 2 where it is"
 	}
 	return fmt.Sprintf("%s: every node that could announce it has the label %s (%s); take it off, or set nodes.excludeLabel to Ignore in the cloud config",
-		what, corev1.LabelNodeExcludeBalancers, names)
+		what, corev1.LabelNodeExcludeBalancers, listed(labelled))
 }

@@ -5,7 +5,6 @@ package loadbalancer
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/settings"
@@ -43,10 +42,5 @@ func explainLeaving(nodes []announcerNode, names []string, rules NodeRules) stri
 	if len(held) == 0 {
 		return ""
 	}
-	slices.Sort(held)
-	where := strings.Join(held[:min(namedNodes, len(held))], ", ")
-	if more := len(held) - namedNodes; more > 0 {
-		where += fmt.Sprintf(" and %d more", more)
-	}
-	return " is not taken from " + where + ": no other node has endpoints, and externalTrafficPolicy is Local"
+	return " is not taken from " + listed(held) + ": no other node has endpoints, and externalTrafficPolicy is Local"
 }
