@@ -44,15 +44,6 @@ func TestWhetherTheRecordedOwnerAnnounces(t *testing.T) {
 			loses(c, 0, "n2")
 			loses(c, 2, "n2")
 		}, "2 of 3 announcers have lost the node"},
-		{"dead, as all candidates, beside one that was stopped", func(c *Cluster) {
-			c.VirtualIPs[0].Spec.Candidates = []string{"n2"}
-			loses(c, 0, "n2")
-			loses(c, 2, "n2")
-			stopped := c.Announcers[2].DeepCopy()
-			stopped.Name, stopped.Status.Unreachable = "n4", nil
-			stopped.Status.Conditions[0].Status, stopped.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonStopped
-			c.Announcers = append(c.Announcers, stopped)
-		}, "2 of 3 announcers have lost the node"},
 		{"dead, as two of three", func(c *Cluster) { alone(c, 2, "n1", "n2") }, "n3, left in a minority, has lost the node"},
 		{"dead, after it had lost the other", func(c *Cluster) {
 			loses(c, 1, "n1")
@@ -201,5 +192,24 @@ func TestWhatMattersToBGP(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestStoppedAnnouncersAreNoPartOfAMajority: of three that run, two have lost the owner.
+func TestStoppedAnnouncersAreNoPartOfAMajority(t *testing.T) {
+	cluster := healthy()
+	cluster.VirtualIPs[0].Spec.Candidates = []string{"n2"}
+	loses(cluster, 0, "n2")
+	loses(cluster, 2, "n2")
+	stopped := cluster.Announcers[2].DeepCopy()
+	stopped.Name, stopped.Status.Unreachable = "n4", nil
+	stopped.Status.Conditions[0].Status, stopped.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonStopped
+	cluster.Announcers = append(cluster.Announcers, stopped)
+	answer, err := Who(cluster, "web", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := answer.Addresses[0].Summary; !strings.Contains(got, "2 of 3 announcers have lost the node") {
+		t.Errorf("the summary is %q", got)
 	}
 }
