@@ -33,9 +33,7 @@ func (c *Controller) mourn(ctx context.Context) {
 	ticker := time.NewTicker(leasePeriod)
 	defer ticker.Stop()
 	for {
-		more := c.bury(ctx, known)
-		c.resurrect(ctx, known)
-		if c.inherit(ctx, left, known) || more {
+		if c.takeTurn(ctx, known, left) {
 			c.countVotes()
 		}
 		select {
@@ -45,6 +43,14 @@ func (c *Controller) mourn(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// takeTurn looks at the dead first, since one that is back may end the brake, and at what an earlier leader has left last. It
+// tells whether there is more to do.
+func (c *Controller) takeTurn(ctx context.Context, known *deaths, left *legacy) (more bool) {
+	c.resurrect(ctx, known)
+	more = c.bury(ctx, known)
+	return c.inherit(ctx, left, known) || more
 }
 
 // countVotes has mourn take another turn.

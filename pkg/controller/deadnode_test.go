@@ -112,6 +112,22 @@ func TestNodesThatAreSparedAreNamed(t *testing.T) {
 	}
 }
 
+// TestANodeThatIsBackMakesRoomForTheNext: of three nodes, the second dies before the mark of the first is taken back.
+func TestANodeThatIsBackMakesRoomForTheNext(t *testing.T) {
+	second := readyPod("second", inService)
+	second.Spec.NodeName = "a"
+	d := newDeadNode(t, readyPod("first", inService), second)
+	d.addNode("a")
+	left := newLegacy()
+	d.takeTurn(t.Context(), d.known, left)
+	d.renewLease()
+	d.count(announcer("a"), announcer("b", "a"), announcer("c", "a"))
+	d.takeTurn(t.Context(), d.known, left)
+	if got := [2]string{d.ready("first"), d.ready("second")}; got != [2]string{reasonNodeUnreachable, reasonNodeUnreachable} {
+		t.Errorf("the pods of the first and second node: %v, want the second marked as well", got)
+	}
+}
+
 // TestMarkingMakesRoomForTheTakeBack: each node takes long to be marked.
 func TestMarkingMakesRoomForTheTakeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

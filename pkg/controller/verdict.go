@@ -72,9 +72,15 @@ func newDeaths() *deaths {
 }
 
 // unmarked returns which of the lost nodes have pods to be marked now: none while more than a third of all nodes are lost
-// or held for dead (braked is then true), and none that has renewed its Lease since or came back less than ten minutes ago.
+// or held for dead and not back (braked is then true), and none that has renewed its Lease since or came back less than ten
+// minutes ago.
 func (d *deaths) unmarked(lost []string, nodes int, now time.Time) (unmarked []string, braked bool) {
-	gone := len(d.dead)
+	gone := 0
+	for _, held := range d.dead {
+		if held.back.IsZero() {
+			gone++
+		}
+	}
 	for _, node := range lost {
 		held, is := d.dead[node]
 		if !is {

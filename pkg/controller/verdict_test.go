@@ -105,6 +105,8 @@ func TestMarkingBrakesAtAThirdOfTheNodes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			known := newDeaths()
+			known.record("back", now) // counts no more, although its mark is not taken back yet
+			known.recovered("back", now.Add(time.Second), now)
 			for _, node := range test.dead {
 				known.record(node, now)
 				known.markedAll(node)
