@@ -23,8 +23,7 @@ type Command struct {
 	Env  []string // added to the environment of the lab's owner
 }
 
-// Process is a program that runs in a host, in a session of its own. It dies with the lab's owner, whatever ends
-// that.
+// Process is a program that runs in a host, in a session of its own. It dies with the lab's owner, whatever ends that.
 type Process struct {
 	Name    string
 	Host    string

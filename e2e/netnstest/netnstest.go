@@ -22,8 +22,8 @@ import (
 const marker = "FAIRLEAD_TEST_IN_NAMESPACE"
 
 // Main has the tests of a package run by run, in a child process that is in a new network namespace with all its threads
-// and has a loopback interface of its own: for code that opens sockets on threads of its choice, or on ports that are given. Without root, run runs as it is, and Need skips. It is to be the
-// last call of TestMain.
+// and has a loopback interface of its own: for code that opens sockets on threads of its choice, or on ports that are given.
+// Without root, run runs as it is, and Need skips. It is to be the last call of TestMain.
 func Main(run func()) {
 	if inside() {
 		if err := raiseLoopback(); err != nil {

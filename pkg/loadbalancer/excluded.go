@@ -4,7 +4,6 @@ package loadbalancer
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -35,12 +34,12 @@ const ReasonNoAnnouncer = "NoAnnouncer"
 func (r *Reconciler) excludedEverywhere(vips []*v1alpha1.VirtualIP) []settings.Warning {
 	var warnings []settings.Warning
 	for _, vip := range vips {
-		address, err := netip.ParseAddr(vip.Spec.Address)
-		if err != nil {
+		addr, ok := address(vip)
+		if !ok {
 			continue // refused by the API server
 		}
 		within := slices.DeleteFunc(r.nodesWithAgents(), func(candidate announcerNode) bool {
-			how, _ := reach(candidate, address, vip.Spec.Announce)
+			how, _ := reach(candidate, addr, vip.Spec.Announce)
 			return how == unreachable && !routed(candidate.node, vip.Spec.Announce)
 		})
 		if text := explainExclusion(&vip.Spec, within, r.config.Rules); text != "" {
