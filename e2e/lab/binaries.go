@@ -147,9 +147,10 @@ func goCommand(ctx context.Context, dir string, args ...string) error {
 }
 
 // productPrograms builds the given packages of the product's tree into the directory dir. The Go build cache and the
-// previous result make it quick when nothing has changed. Programs that run keep the file they were started from.
+// previous result, which stays in the tree and goes with it, make it quick when nothing has changed. Programs that run
+// keep the file they were started from.
 func productPrograms(ctx context.Context, root, dir string, packages ...string) error {
-	shared := filepath.Join(cacheDir(), "product", fmt.Sprintf("%x", sha256.Sum256([]byte(root)))[:12])
+	shared := filepath.Join(root, "bin", "lab")
 	unlock, err := lockFile(ctx, shared+".lock")
 	if err != nil {
 		return err
