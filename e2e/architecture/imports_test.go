@@ -29,7 +29,7 @@ type rule struct {
 func rules() []rule {
 	return []rule{
 		{
-			packages: []string{"./pkg/ipam"}, only: []string{"go4.org/netipx", "go4.org/...", "github.com/google/btree"},
+			packages: []string{"./pkg/ipam"}, only: []string{"go4.org/netipx", "go4.org/...", "github.com/google/btree", "./pkg/due"},
 			reason: "address arithmetic and the index are values in, values out: they run and are tested without a cluster",
 		},
 		{

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cloud-provider/service/helpers"
 
+	"github.com/fairlead-io/fairlead/e2e/lab"
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
 	"github.com/fairlead-io/fairlead/pkg/ipam"
 )
@@ -63,6 +64,9 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 func (e *env) round(ctx context.Context, n int, spent cost, create func(ctx context.Context, i int) error) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
+	if err := e.rest(ctx); err != nil {
+		return 0, err
+	}
 	seen, err := watchArrivals(ctx, e.kube, benchNamespace)
 	if err != nil {
 		return 0, err
@@ -93,6 +97,30 @@ func (e *env) round(ctx context.Context, n int, spent cost, create func(ctx cont
 	}
 	rate := float64(n) / last.Sub(start).Seconds()
 	return rate, e.clear(ctx)
+}
+
+// rest returns when nobody works on what the round before has left: kube-controller-manager asks for the deletion of an
+// Endpoints object for each Service that has gone, at its own pace, which would be held against this round.
+func (e *env) rest(ctx context.Context) error {
+	const window, few = 2 * time.Second, 10
+	var last float64
+	looked := time.Time{}
+	return lab.Eventually(ctx, "the API server to have nothing to do", func(ctx context.Context) (bool, string, error) {
+		if time.Since(looked) < window {
+			return false, "not looked at yet", nil
+		}
+		counts, err := e.requests(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		total := 0.0
+		for _, n := range counts {
+			total += n
+		}
+		first, requests := looked.IsZero(), total-last
+		looked, last = time.Now(), total
+		return !first && requests <= few, fmt.Sprintf("%.0f requests in %s", requests, window), nil
+	})
 }
 
 // createService is the product's round: the rest is up to the product.

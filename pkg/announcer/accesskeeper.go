@@ -36,20 +36,41 @@ type accessKeeper struct {
 	wake    wake.Signal
 
 	mu      sync.Mutex
-	known   map[string]bool // names of the VirtualIPs that the rules were last made for
-	covered map[string]bool // those among them that have any
+	limited map[string]bool // names of the VirtualIPs where some clients are refused
+	known   map[string]bool // those whose rules are or were in place, and those that have been without any
 	failure error
 	count   int
 }
 
 func newAccessKeeper(vips func() []*v1alpha1.VirtualIP, changed func()) *accessKeeper {
 	return &accessKeeper{
-		table: access.New(), vips: vips, changed: changed, wake: wake.New(), covered: map[string]bool{},
+		table: access.New(), vips: vips, changed: changed, wake: wake.New(),
+		limited: map[string]bool{}, known: map[string]bool{},
 	}
 }
 
-// poke has the rules looked at again.
-func (k *accessKeeper) poke() { k.wake.Poke() }
+// note takes in VirtualIPs that have changed, by name, nil where there is none any more. The rules are made anew where one
+// of them has or had any: of thousands of addresses most have none.
+func (k *accessKeeper) note(changed map[string]*v1alpha1.VirtualIP) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, vip := range changed {
+		is := vip != nil && limited(vip)
+		if is || k.limited[name] {
+			k.wake.Poke()
+		}
+		switch {
+		case is:
+			k.limited[name] = true
+			continue
+		case vip != nil:
+			k.known[name] = true
+		default:
+			delete(k.known, name)
+		}
+		delete(k.limited, name)
+	}
+}
 
 // ready tells whether the rules of a VirtualIP are in place, or why they cannot be. A change to them is not waited for: it
 // follows in a moment, and an address that everybody could reach until now need not be withdrawn for it.
@@ -117,7 +138,7 @@ func (k *accessKeeper) look(ctx context.Context) {
 
 // apply writes the rules and returns when to look at them again.
 func (k *accessKeeper) apply(parent context.Context) time.Duration {
-	entries, known, covered := accessEntries(k.vips())
+	entries, covered := accessEntries(k.vips())
 	ctx, cancel := context.WithTimeout(parent, accessTimeout)
 	defer cancel()
 	err := k.table.Apply(ctx, entries)
@@ -125,12 +146,12 @@ func (k *accessKeeper) apply(parent context.Context) time.Duration {
 		return accessRetry
 	}
 	k.mu.Lock()
-	changed := (err == nil) != (k.failure == nil) || len(covered) != len(k.covered)
-	for name := range covered {
-		changed = changed || !k.covered[name]
-	}
-	if k.failure = err; err == nil {
-		k.known, k.covered = known, covered
+	changed := (err == nil) != (k.failure == nil)
+	k.failure = err
+	for _, name := range covered {
+		if err == nil && k.limited[name] && !k.known[name] {
+			k.known[name], changed = true, true
+		}
 	}
 	if changed {
 		k.count++
@@ -148,23 +169,24 @@ func (k *accessKeeper) apply(parent context.Context) time.Duration {
 	return accessCheck
 }
 
-// accessEntries makes the rules out of the objects, and names the objects, and those that have rules.
-func accessEntries(vips []*v1alpha1.VirtualIP) (all []access.Entry, known, covered map[string]bool) {
-	known, covered = map[string]bool{}, map[string]bool{}
+// accessEntries makes the rules out of the objects, and names those that have any.
+func accessEntries(vips []*v1alpha1.VirtualIP) (all []access.Entry, covered []string) {
 	for _, vip := range vips {
-		known[vip.Name] = true
-		addr, err := parseAddress(vip.Spec.Address)
-		if err != nil || !limited(vip) {
+		if !limited(vip) {
 			continue
 		}
-		covered[vip.Name] = true
+		addr, err := parseAddress(vip.Spec.Address)
+		if err != nil {
+			continue
+		}
+		covered = append(covered, vip.Name)
 		for i := range vip.Spec.Services {
 			if c := &vip.Spec.Services[i]; limits(c.AccessControl) {
 				all = append(all, accessEntry(addr, c))
 			}
 		}
 	}
-	return all, known, covered
+	return all, covered
 }
 
 // accessEntry is what one Service's claim means at an address. If it cannot be understood whom it denies, nobody is allowed.

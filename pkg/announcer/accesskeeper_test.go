@@ -3,8 +3,10 @@
 package announcer
 
 import (
+	"cmp"
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,7 +57,7 @@ func TestFlushedRulesAreWrittenAgain(t *testing.T) {
 				})
 				for spent := time.Duration(0); spent < accessCheck+time.Second; spent += tc.changes {
 					pass(min(tc.changes, 2*accessCheck))
-					k.poke()
+					k.note(map[string]*v1alpha1.VirtualIP{limited.Name: limited})
 				}
 				if tables(t, node) != 1 {
 					t.Error("the rules were flushed and have not been written again")
@@ -63,6 +65,64 @@ func TestFlushedRulesAreWrittenAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReadyOnceRulesStand follows one address through the changes that decide whether it may be announced.
+func TestReadyOnceRulesStand(t *testing.T) {
+	open := vipA()
+	limited := vipA(func(vip *v1alpha1.VirtualIP) {
+		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
+		vip.Spec.Services[0].AccessControl = &v1alpha1.AccessControl{Deny: []string{"10.1.0.0/16"}}
+	})
+	node := netnstest.New(t)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var current atomic.Pointer[v1alpha1.VirtualIP] // as the informer has it, which is before the loop is told
+		var told atomic.Int32
+		k := newAccessKeeper(func() []*v1alpha1.VirtualIP {
+			if vip := current.Load(); vip != nil {
+				return []*v1alpha1.VirtualIP{vip}
+			}
+			return nil
+		}, func() { told.Add(1) })
+		current.Store(limited)
+		var running sync.WaitGroup
+		running.Go(func() { node.Do(t, func() { k.run(ctx) }) })
+		defer running.Wait()
+		defer cancel()
+		synctest.Wait() // the rules are made before the loop is told of the VirtualIP
+		for _, step := range []struct {
+			name   string
+			vip    *v1alpha1.VirtualIP
+			ready  bool // before the rules have been looked at again
+			told   int32
+			tables int
+		}{
+			{"limited from the start", limited, false, 1, 1},
+			{"opened", open, true, 1, 0},
+			{"limited again", limited, true, 1, 1},
+			{"deleted", nil, false, 1, 0},
+			{"made anew", limited, false, 2, 1},
+		} {
+			current.Store(step.vip)
+			k.note(map[string]*v1alpha1.VirtualIP{limited.Name: step.vip})
+			vip := cmp.Or(step.vip, limited)
+			if ready, err := k.ready(vip); ready != step.ready || err != nil {
+				t.Errorf("%s: ready at once: %v, %v", step.name, ready, err)
+			}
+			time.Sleep(time.Second) // virtual
+			synctest.Wait()
+			if ready, err := k.ready(vip); ready != (step.vip != nil) || err != nil {
+				t.Errorf("%s: ready after a second: %v, %v", step.name, ready, err)
+			}
+			if told.Load() != step.told {
+				t.Errorf("%s: told of %d changes, expected %d", step.name, told.Load(), step.told)
+			}
+			if n := tables(t, node); n != step.tables {
+				t.Errorf("%s: %d tables, expected %d", step.name, n, step.tables)
+			}
+		}
+	})
 }
 
 // tables counts those of the kernel in a namespace.

@@ -55,9 +55,7 @@ func (a *agent) lookAtObjects(ctx context.Context) {
 	}
 	nodeChanged := a.lookAtNode(ctx)
 	a.lookAtAnnouncers(ctx)
-	if len(changed) > 0 {
-		a.access.poke()
-	}
+	a.access.note(changed)
 	a.dropGone(ctx, changed)
 	var configured []ownership.Address
 	var removed []netip.Addr

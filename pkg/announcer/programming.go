@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fairlead-io/fairlead/pkg/api/v1alpha1"
+	"github.com/fairlead-io/fairlead/pkg/due"
 	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
@@ -40,7 +41,7 @@ const (
 	// scouts are the addresses that are looked at while kube-proxy has not followed on any of them: more than one, since
 	// it may never follow on a single one, whose Service has no such status.
 	scouts = 3
-	// checkRound is the least time between two rounds of checks, each of which looks through all addresses.
+	// checkRound is the least time between two rounds of checks: what is due by then is looked at together, and reported.
 	checkRound = 20 * time.Millisecond
 )
 
@@ -64,15 +65,15 @@ type programChecker struct {
 
 	mu      sync.Mutex
 	watched map[netip.Addr]*watched
+	queue   due.Queue[netip.Addr] // those watched that are not being looked at
 	wake    wake.Signal
 }
 
 type watched struct {
 	ports   []portOf
-	local   []int32   // healthCheckNodePorts
-	soon    bool      // this node is the one to announce it, or may be asked to
-	good    time.Time // since when it may look unprogrammed without being judged so
-	due     time.Time
+	local   []int32       // healthCheckNodePorts
+	soon    bool          // this node is the one to announce it, or may be asked to
+	good    time.Time     // since when it may look unprogrammed without being judged so
 	pause   time.Duration // before the next look while kube-proxy is expected to follow
 	verdict programming
 	lapsed  bool // the last look failed
@@ -112,7 +113,8 @@ func (c *programChecker) watch(addr netip.Addr, services []v1alpha1.ServiceClaim
 	if !soon {
 		at = at.Add(standbyLook/2 + rand.N(standbyLook))
 	}
-	w.ports, w.local, w.soon, w.good, w.due, w.pause = ports, local, soon, at, at, quickRecheck
+	w.ports, w.local, w.soon, w.good, w.pause = ports, local, soon, at, quickRecheck
+	c.queue.Set(addr, at)
 	c.wake.Poke()
 }
 
@@ -121,9 +123,10 @@ func (c *programChecker) hurry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	for _, w := range c.watched {
-		if w.verdict == programmingUnknown && w.due.After(now) {
-			w.good, w.due = now, now
+	for addr, w := range c.watched {
+		if w.verdict == programmingUnknown {
+			w.good = now
+			c.queue.Set(addr, now)
 		}
 	}
 	c.wake.Poke()
@@ -147,6 +150,7 @@ func (c *programChecker) forget(addr netip.Addr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.watched, addr)
+	c.queue.Remove(addr)
 }
 
 // run checks what is due until ctx is done.
@@ -160,11 +164,11 @@ func (c *programChecker) run(ctx context.Context) {
 func (c *programChecker) untilDue() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, wait := c.now(), steadyRecheck
-	for _, w := range c.watched {
-		wait = min(wait, w.due.Sub(now))
+	_, at, ok := c.queue.First()
+	if !ok {
+		return steadyRecheck // what is watched wakes
 	}
-	return max(wait, checkRound)
+	return max(at.Sub(c.now()), checkRound)
 }
 
 // dueCheck is an address to check now.
@@ -204,15 +208,14 @@ func (c *programChecker) takeDue() []dueCheck {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	var due []dueCheck
-	for a, w := range c.watched {
-		if !w.due.After(now) {
-			awaited := w.verdict == programmingUnknown && now.Sub(w.good) < programmingGrace
-			due = append(due, dueCheck{addr: a, ports: w.ports, local: w.local, since: w.good, awaited: awaited})
-		}
+	var checks []dueCheck
+	for addr, ok := c.queue.Take(now); ok; addr, ok = c.queue.Take(now) {
+		w := c.watched[addr]
+		awaited := w.verdict == programmingUnknown && now.Sub(w.good) < programmingGrace
+		checks = append(checks, dueCheck{addr: addr, ports: w.ports, local: w.local, since: w.good, awaited: awaited})
 	}
-	slices.SortFunc(due, func(x, y dueCheck) int { return x.since.Compare(y.since) })
-	return due
+	slices.SortFunc(checks, func(x, y dueCheck) int { return x.since.Compare(y.since) })
+	return checks
 }
 
 // find looks at an address, at its endpoints last.
@@ -277,6 +280,6 @@ func (c *programChecker) judge(addr netip.Addr, found programming) bool {
 		w.verdict, pause = found, slowRecheck
 	}
 	pause = max(pause, time.Duration(len(c.watched))*perLook)
-	w.due = now.Add(pause/2 + rand.N(pause))
+	c.queue.Set(addr, now.Add(pause/2+rand.N(pause)))
 	return w.verdict != old
 }

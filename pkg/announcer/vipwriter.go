@@ -40,8 +40,10 @@ const (
 	// hundred, whose own writes the API server shall do first. A conflict does not wait: the Service needs another address.
 	firstWritesPerSecond = 2
 	firstBurst           = 8
-	// firstPause is how long such a write waits for the next chance.
-	firstPause = time.Second
+	// firstPause is the least that such a write waits for its next chance, jittered by half of it. The pauses grow with the
+	// number of those that wait, so that there are about chancesPerWrite of them for each that may go.
+	firstPause      = time.Second
+	chancesPerWrite = 4
 	// outrankedPause, jittered by half of it, is how long the name of a node with a claim no lower than this node's stands.
 	// Where gossip does not get through, two nodes announce for as long as that lasts, and must not write against each other
 	// all the time; but the other one may have died without a word.
@@ -63,18 +65,20 @@ type vipWriter struct {
 	metrics *agentMetrics
 	now     func() time.Time
 
-	mu    sync.Mutex
-	facts map[string]vipFacts
+	mu      sync.Mutex
+	facts   map[string]vipFacts
+	waiting map[string]bool // first writes that have not had a chance
 }
 
 func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetrics) *vipWriter {
 	backoff := workqueue.NewTypedItemExponentialFailureRateLimiter[string](100*time.Millisecond, 15*time.Second)
 	return &vipWriter{
 		self: self, client: client, lister: lister, metrics: m, now: time.Now,
-		queue: workqueue.NewTypedRateLimitingQueue(backoff),
-		pace:  flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusBurst),
-		first: flowcontrol.NewTokenBucketRateLimiter(firstWritesPerSecond, firstBurst),
-		facts: map[string]vipFacts{},
+		queue:   workqueue.NewTypedRateLimitingQueue(backoff),
+		pace:    flowcontrol.NewTokenBucketRateLimiter(statusWritesPerSecond, statusBurst),
+		first:   flowcontrol.NewTokenBucketRateLimiter(firstWritesPerSecond, firstBurst),
+		facts:   map[string]vipFacts{},
+		waiting: map[string]bool{},
 	}
 }
 
@@ -109,6 +113,7 @@ func (w *vipWriter) outranked(vip *v1alpha1.VirtualIP) bool {
 func (w *vipWriter) forget(name string) {
 	w.mu.Lock()
 	delete(w.facts, name)
+	delete(w.waiting, name)
 	w.mu.Unlock()
 	w.queue.Forget(name)
 }
@@ -170,13 +175,25 @@ func (w *vipWriter) write(ctx context.Context, name string) error {
 	}
 	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && !w.inConflict(name) {
 		if !w.first.TryAccept() {
-			w.queue.AddAfter(name, firstPause/2+rand.N(firstPause))
+			pause := w.untilChance(name)
+			w.queue.AddAfter(name, pause/2+rand.N(pause))
 			return nil
 		}
 	} else if err := w.pace.Wait(ctx); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	delete(w.waiting, name)
+	w.mu.Unlock()
 	return w.send(ctx, vip.Name)
+}
+
+// untilChance counts the object among those that wait, and returns how long.
+func (w *vipWriter) untilChance(name string) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting[name] = true
+	return max(firstPause, time.Duration(len(w.waiting))*time.Second/(chancesPerWrite*firstWritesPerSecond))
 }
 
 // send computes the patch anew, for much may have changed while it waited for its turn.

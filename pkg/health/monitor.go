@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fairlead-io/fairlead/pkg/due"
 	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
@@ -63,7 +64,7 @@ type Monitor[K comparable] struct {
 
 	mu       sync.Mutex
 	targets  map[K]*target[K]
-	queue    schedule[K]
+	queue    due.Queue[*target[K]]
 	inFlight int
 	changed  []K
 }
@@ -73,7 +74,6 @@ type target[K comparable] struct {
 	key     K
 	check   Check
 	due     time.Time
-	at      int // in the queue, or -1
 	dropped bool
 	tally   Tally
 	verdict Verdict
@@ -102,9 +102,9 @@ func (m *Monitor[K]) Set(key K, c Check) {
 	if old != nil {
 		m.drop(old)
 	}
-	t := &target[K]{key: key, check: c, due: time.Now().Add(rand.N(max(min(c.Interval, maxFirst), 1))), at: -1}
+	t := &target[K]{key: key, check: c, due: time.Now().Add(rand.N(max(min(c.Interval, maxFirst), 1)))}
 	m.targets[key] = t
-	m.queue.push(t)
+	m.queue.Set(t, t.due)
 	m.wake.Poke()
 }
 
@@ -120,7 +120,7 @@ func (m *Monitor[K]) Remove(key K) {
 func (m *Monitor[K]) drop(t *target[K]) {
 	t.dropped = true
 	delete(m.targets, t.key)
-	m.queue.remove(t)
+	m.queue.Remove(t)
 }
 
 // Verdict returns what is thought of a target; the zero value for one that is not checked.
@@ -165,15 +165,19 @@ func (m *Monitor[K]) start(ctx context.Context) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
-	for m.inFlight < m.cfg.InFlight && len(m.queue) > 0 && !m.queue[0].due.After(now) {
-		t := m.queue.pop()
+	for m.inFlight < m.cfg.InFlight {
+		t, ok := m.queue.Take(now)
+		if !ok {
+			break
+		}
 		m.inFlight++
 		m.tasks.Go(func() { m.probe(ctx, t) })
 	}
-	if len(m.queue) == 0 || m.inFlight >= m.cfg.InFlight {
+	_, next, waiting := m.queue.First()
+	if !waiting || m.inFlight >= m.cfg.InFlight {
 		return idle // what is set or ends a probe wakes Run
 	}
-	return min(max(time.Until(m.queue[0].due), round), idle)
+	return min(max(time.Until(next), round), idle)
 }
 
 func (m *Monitor[K]) probe(ctx context.Context, t *target[K]) {
@@ -224,8 +228,8 @@ func (m *Monitor[K]) again(t *target[K], begin, end time.Time) {
 	if t.due.Before(end) {
 		t.due = end
 	}
-	m.queue.push(t)
-	if t.at == 0 {
+	m.queue.Set(t, t.due)
+	if first, _, _ := m.queue.First(); first == t {
 		m.wake.Poke()
 	}
 }

@@ -3,10 +3,11 @@
 package ipam
 
 import (
-	"container/heap"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/fairlead-io/fairlead/pkg/due"
 )
 
 // hold keeps an address from being handed out until a time, or without an end where that is zero: for its last owners
@@ -29,7 +30,7 @@ func (h hold) isQuarantine() bool { return len(h.keys) == 0 }
 type holds struct {
 	byAddr map[netip.Addr]hold
 	byKey  map[string][]netip.Addr // reservations, ascending
-	due    dueHeap
+	ends   due.Queue[netip.Addr]   // those that have an end
 }
 
 func newHolds() holds {
@@ -45,18 +46,18 @@ func (h *holds) set(addr netip.Addr, to hold) {
 		h.byKey[key] = slices.Insert(h.byKey[key], i, addr)
 	}
 	if !to.until.IsZero() {
-		heap.Push(&h.due, dueItem{addr: addr, until: to.until})
+		h.ends.Set(addr, to.until)
 	}
 }
 
-// drop forgets the hold of addr. What is left of it in the heap is passed over
-// when its time comes.
+// drop forgets the hold of addr.
 func (h *holds) drop(addr netip.Addr) {
 	old, ok := h.byAddr[addr]
 	if !ok {
 		return
 	}
 	delete(h.byAddr, addr)
+	h.ends.Remove(addr)
 	for _, key := range old.keys {
 		kept := h.byKey[key]
 		if i, found := slices.BinarySearchFunc(kept, addr, netip.Addr.Compare); found {
@@ -66,39 +67,4 @@ func (h *holds) drop(addr netip.Addr) {
 			delete(h.byKey, key)
 		}
 	}
-}
-
-// nextDue returns the address whose hold ends first, and when that is.
-func (h *holds) nextDue() (netip.Addr, time.Time, bool) {
-	for len(h.due) > 0 {
-		item := h.due[0]
-		if current, ok := h.byAddr[item.addr]; ok && current.until.Equal(item.until) {
-			return item.addr, item.until, true
-		}
-		heap.Pop(&h.due)
-	}
-	return netip.Addr{}, time.Time{}, false
-}
-
-type dueItem struct {
-	addr  netip.Addr
-	until time.Time
-}
-
-// dueHeap is a container/heap, earliest first.
-type dueHeap []dueItem
-
-func (d dueHeap) Len() int           { return len(d) }
-func (d dueHeap) Less(i, j int) bool { return d[i].until.Before(d[j].until) }
-func (d dueHeap) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-
-// Push implements heap.Interface.
-func (d *dueHeap) Push(item any) { *d = append(*d, item.(dueItem)) }
-
-// Pop implements heap.Interface.
-func (d *dueHeap) Pop() any {
-	last := len(*d) - 1
-	item := (*d)[last]
-	*d = (*d)[:last]
-	return item
 }

@@ -276,7 +276,7 @@ func (x *Index) RenewWhile(needs func(addr netip.Addr, key string) bool, renewal
 // returns when the next one ends: the zero time if there is none.
 func (x *Index) Expire(now time.Time) time.Time {
 	for {
-		addr, until, ok := x.holds.nextDue()
+		addr, until, ok := x.holds.ends.First()
 		if !ok || now.Before(until) {
 			return until
 		}

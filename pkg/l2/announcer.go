@@ -3,7 +3,6 @@
 package l2
 
 import (
-	"container/heap"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 	"k8s.io/klog/v2"
 
+	"github.com/fairlead-io/fairlead/pkg/due"
 	"github.com/fairlead-io/fairlead/pkg/wake"
 )
 
@@ -25,7 +25,7 @@ type announcer struct {
 	wake     wake.Signal
 
 	mu          sync.Mutex
-	queue       dueQueue
+	queue       due.Queue[*entry]
 	unannounced int
 }
 
@@ -61,11 +61,8 @@ func (a *announcer) restart(entries []*entry) {
 	now := time.Now()
 	a.mu.Lock()
 	for _, e := range entries {
-		if e.place > 0 {
-			heap.Remove(&a.queue, e.place-1)
-			if e.step == 0 {
-				a.unannounced--
-			}
+		if a.queue.Remove(e) && e.step == 0 {
+			a.unannounced--
 		}
 		e.silent = time.Time{}
 		a.begin(e, now)
@@ -109,10 +106,10 @@ func (a *announcer) schedule(e *entry, prev time.Time) bool {
 	if e.addr.Is4() {
 		s = a.arp
 	}
-	_, due, ok := s.next(e.step, e.start, prev, rand.Float64())
+	_, at, ok := s.next(e.step, e.start, prev, rand.Float64())
 	if ok {
-		e.due = due
-		heap.Push(&a.queue, e)
+		e.due = at
+		a.queue.Set(e, at)
 	}
 	return ok
 }
@@ -163,10 +160,13 @@ const idle = time.Hour
 
 // pop takes the next entry that is due, or says how long to wait.
 func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
-	for len(a.queue) > 0 {
-		e := a.queue[0]
+	for {
+		e, _, ok := a.queue.First()
+		if !ok {
+			return nil, idle
+		}
 		if e.gone.Load() {
-			heap.Pop(&a.queue)
+			a.queue.Remove(e)
 			if e.step == 0 {
 				a.unannounced--
 			}
@@ -174,7 +174,7 @@ func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
 		}
 		if late := e.silent.Sub(e.due); late > 0 && e.step > 0 {
 			e.start, e.due = e.start.Add(late), e.silent
-			heap.Fix(&a.queue, 0)
+			a.queue.Set(e, e.due)
 			continue
 		}
 		if wait := e.due.Sub(now); wait > 0 {
@@ -185,10 +185,9 @@ func (a *announcer) pop(now time.Time) (*entry, time.Duration) {
 			r.CancelAt(now)
 			return nil, max(delay, leastPause)
 		}
-		heap.Pop(&a.queue)
+		a.queue.Remove(e)
 		return e, 0
 	}
-	return nil, idle
 }
 
 func (a *announcer) send(log klog.Logger, e *entry, now time.Time) {
@@ -211,31 +210,4 @@ func (a *announcer) waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.unannounced
-}
-
-// dueQueue is a heap of entries by due time.
-type dueQueue []*entry
-
-func (q dueQueue) Len() int           { return len(q) }
-func (q dueQueue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q dueQueue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i+1, j+1
-}
-
-// Push adds an entry; for container/heap only.
-func (q *dueQueue) Push(x any) {
-	e := x.(*entry)
-	*q = append(*q, e)
-	e.place = len(*q)
-}
-
-// Pop removes the last entry; for container/heap only.
-func (q *dueQueue) Pop() any {
-	old := *q
-	e := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	e.place = 0
-	return e
 }

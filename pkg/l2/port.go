@@ -56,12 +56,11 @@ type entry struct {
 	addr  netip.Addr
 	port  *port
 	start time.Time // of the takeover, or later by as much as its burst was put off
-	// step of the schedule, when it is due, until when nothing is to be sent, and
-	// the place in the queue plus one, or 0: guarded by announcer.mu.
+	// step of the schedule, when it is due, and until when nothing is to be
+	// sent: guarded by announcer.mu.
 	step   int
 	due    time.Time
 	silent time.Time
-	place  int
 	// gone entries are dropped by the announcer when their time comes.
 	gone atomic.Bool
 	// announced is when the first announcement went out, Unix nanoseconds.
