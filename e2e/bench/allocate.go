@@ -91,22 +91,12 @@ func allocateOne(ctx context.Context, e *env, seen *arrivals, name string, n int
 	return at[name].Sub(start), nil
 }
 
-// clear deletes all Services and VirtualIPs of the benchmark and returns when they are gone.
+// clear deletes all Services of the benchmark and returns when they and their VirtualIPs are gone.
 func (e *env) clear(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	services := e.kube.CoreV1().Services(benchNamespace)
 	vips := e.fairlead.FairleadV1alpha1().VirtualIPs()
-	// Those of the reference belong to no Service; a Service's own go with it.
-	unowned, err := vips.List(ctx, metav1.ListOptions{LabelSelector: referenceLabel})
-	if err != nil {
-		return fmt.Errorf("listing VirtualIPs: %w", err)
-	}
-	if err := parallel(len(unowned.Items), func(i int) error {
-		return vips.Delete(ctx, unowned.Items[i].Name, metav1.DeleteOptions{})
-	}); err != nil {
-		return err
-	}
 	all, err := services.List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing Services: %w", err)
@@ -127,7 +117,7 @@ func (e *env) clear(ctx context.Context) error {
 		}
 		of := 0
 		for _, vip := range owned.Items {
-			if vip.Spec.Pool == "bench" || vip.Spec.Pool == "" {
+			if vip.Spec.Pool == "bench" {
 				of++
 			}
 		}

@@ -70,7 +70,7 @@ func converge(ctx context.Context, e *env) (figure, error) {
 func (e *env) createRoutedVIPs(ctx context.Context) error {
 	vips := e.fairlead.FairleadV1alpha1().VirtualIPs()
 	return parallel(manyOnOne, func(i int) error {
-		addr := benchAddress(i)
+		addr := unpooledAddress(i)
 		_, err := vips.Create(ctx, &v1alpha1.VirtualIP{
 			ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(addr)},
 			Spec: v1alpha1.VirtualIPSpec{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,13 +25,18 @@ const (
 	creators = 16
 	// referenceClass is a load balancer class that nobody serves.
 	referenceClass = "fairlead.dev/bench-reference"
-	// referenceLabel marks the VirtualIPs that the reference made.
+	// referenceLabel marks what the reference made.
 	referenceLabel = "fairlead.dev/bench-reference"
+	// unpooledRange is the other half of what RFC 2544 sets aside, which no pool has.
+	unpooledRange = "198.19.0.0/16"
+	// burstStep is how many Services are made at once.
+	burstStep = 500
 )
 
-// burst measures how many Services per second get an address when n are created at once, as a share of what the API
-// server takes from a loop that makes only the writes that are needed. Rounds of product and reference alternate, so
-// that what else the machine does falls on both.
+// burst measures how many Services per second get an address while n are made, as a share of what the API server takes
+// from a loop that makes only the writes that are needed. They are made in steps, all of a step at once, and before each
+// step the loop makes as many, which are taken away again: both find the same number of Services there, and the same
+// machine, whose speed changes from one minute to the next.
 func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 	return func(ctx context.Context, e *env) (figure, error) {
 		if err := e.lab.Apply(ctx, benchPool); err != nil {
@@ -40,28 +46,50 @@ func burst(n, rounds int) func(context.Context, *env) (figure, error) {
 		spent := [2]cost{newCost(), newCost()}
 		runs := e.runsOr(rounds)
 		for round := range runs {
-			limit, err := e.round(ctx, n, spent[0], e.createReference)
-			if err != nil {
-				return figure{}, fmt.Errorf("reference: %w", err)
-			}
-			rate, err := e.round(ctx, n, spent[1], e.createService)
+			took, err := e.grow(ctx, n, spent)
 			if err != nil {
 				return figure{}, err
 			}
+			limit, rate := float64(n)/took[0].Seconds(), float64(n)/took[1].Seconds()
 			e.say("round %d: %.0f Services/s, reference %.0f/s", round+1, rate, limit)
 			product, reference, share = append(product, rate), append(reference, limit), append(share, rate/limit)
+			if err := e.clear(ctx); err != nil {
+				return figure{}, err
+			}
 		}
 		f := summarize("services/s", product, false)
 		f = spent[0].report(f, "reference_", n*runs)
 		f = spent[1].report(f, "", n*runs)
-		return f.with("services", n).with("creators", creators).with("per_s", f.Median).
+		return f.with("services", n).with("step", min(n, burstStep)).with("creators", creators).with("per_s", f.Median).
 			with("reference_per_s", quantile(reference, 0.5)).with("share_of_limit", quantile(share, 0.5)), nil
 	}
 }
 
-// round lets create make n Services and returns how many per second had an address, as a watcher saw it. What that cost
-// is added to spent.
-func (e *env) round(ctx context.Context, n int, spent cost, create func(ctx context.Context, i int) error) (float64, error) {
+// grow makes n Services, and returns how long the reference took for as many, and how long the product. What that cost is
+// added to spent, in this order.
+func (e *env) grow(ctx context.Context, n int, spent [2]cost) (took [2]time.Duration, err error) {
+	for made := 0; made < n; made += burstStep {
+		step := min(burstStep, n-made)
+		limit, err := e.step(ctx, step, spent[0], e.createReference)
+		if err != nil {
+			return took, fmt.Errorf("reference: %w", err)
+		}
+		if err := e.clearReference(ctx); err != nil {
+			return took, err
+		}
+		own, err := e.step(ctx, step, spent[1], func(ctx context.Context, i int) error { return e.createService(ctx, made+i) })
+		if err != nil {
+			return took, err
+		}
+		e.say("%d Services: %.0f/s, reference %.0f/s", made+step, float64(step)/own.Seconds(), float64(step)/limit.Seconds())
+		took[0], took[1] = took[0]+limit, took[1]+own
+	}
+	return took, nil
+}
+
+// step lets create make n Services and returns how long it took until all had an address, as a watcher saw it. What that
+// cost is added to spent.
+func (e *env) step(ctx context.Context, n int, spent cost, create func(ctx context.Context, i int) error) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if err := e.rest(ctx); err != nil {
@@ -95,17 +123,15 @@ func (e *env) round(ctx context.Context, n int, spent cost, create func(ctx cont
 			last = when
 		}
 	}
-	rate := float64(n) / last.Sub(start).Seconds()
-	return rate, e.clear(ctx)
+	return last.Sub(start), nil
 }
 
-// rest returns when nobody works on what the round before has left: kube-controller-manager asks for the deletion of an
-// Endpoints object for each Service that has gone, at its own pace, which would be held against this round.
+// rest returns when nobody cleans up after Services that have gone: kube-controller-manager asks for the deletion of an
+// Endpoints object for each, at its own pace, which would be held against what comes next.
 func (e *env) rest(ctx context.Context) error {
-	const window, few = 2 * time.Second, 10
-	var last float64
-	looked := time.Time{}
-	return lab.Eventually(ctx, "the API server to have nothing to do", func(ctx context.Context) (bool, string, error) {
+	const window = 2 * time.Second
+	last, looked := -1.0, time.Time{}
+	return lab.Eventually(ctx, "the end of the cleaning up", func(ctx context.Context) (bool, string, error) {
 		if time.Since(looked) < window {
 			return false, "not looked at yet", nil
 		}
@@ -114,12 +140,14 @@ func (e *env) rest(ctx context.Context) error {
 			return false, "", err
 		}
 		total := 0.0
-		for _, n := range counts {
-			total += n
+		for name, n := range counts {
+			if strings.HasPrefix(name, "DELETE ") {
+				total += n
+			}
 		}
-		first, requests := looked.IsZero(), total-last
-		looked, last = time.Now(), total
-		return !first && requests <= few, fmt.Sprintf("%.0f requests in %s", requests, window), nil
+		deletions := total - last
+		last, looked = total, time.Now()
+		return deletions == 0, fmt.Sprintf("%.0f deletions in %s", deletions, window), nil
 	})
 }
 
@@ -131,13 +159,14 @@ func (e *env) createService(ctx context.Context, i int) error {
 
 // createReference makes the three writes that are needed: a Service that nobody else acts on, an object, the status.
 func (e *env) createReference(ctx context.Context, i int) error {
-	wanted := newService(serviceName(i))
+	wanted := newService(fmt.Sprintf("reference-%d", i))
 	wanted.Spec.LoadBalancerClass = new(referenceClass)
+	wanted.Labels = map[string]string{referenceLabel: ""}
 	service, err := e.kube.CoreV1().Services(benchNamespace).Create(ctx, wanted, metav1.CreateOptions{})
 	if err != nil {
 		return err
 	}
-	addr := benchAddress(i)
+	addr := unpooledAddress(i)
 	vip := &v1alpha1.VirtualIP{
 		ObjectMeta: metav1.ObjectMeta{Name: ipam.ObjectName(addr), Labels: map[string]string{referenceLabel: ""}},
 		Spec: v1alpha1.VirtualIPSpec{
@@ -156,11 +185,38 @@ func (e *env) createReference(ctx context.Context, i int) error {
 	return err
 }
 
+// clearReference deletes what the reference made, and returns when it is gone.
+func (e *env) clearReference(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	made := metav1.ListOptions{LabelSelector: referenceLabel}
+	services, vips := e.kube.CoreV1().Services(benchNamespace), e.fairlead.FairleadV1alpha1().VirtualIPs()
+	all, err := services.List(ctx, made)
+	if err != nil {
+		return fmt.Errorf("listing Services: %w", err)
+	}
+	objects, err := vips.List(ctx, made)
+	if err != nil {
+		return fmt.Errorf("listing VirtualIPs: %w", err)
+	}
+	if err := parallel(len(all.Items), func(i int) error {
+		return services.Delete(ctx, all.Items[i].Name, metav1.DeleteOptions{})
+	}); err != nil {
+		return fmt.Errorf("deleting Services: %w", err)
+	}
+	if err := parallel(len(objects.Items), func(i int) error {
+		return vips.Delete(ctx, objects.Items[i].Name, metav1.DeleteOptions{})
+	}); err != nil {
+		return fmt.Errorf("deleting VirtualIPs: %w", err)
+	}
+	return nil
+}
+
 func serviceName(i int) string { return fmt.Sprintf("burst-%d", i) }
 
-// benchAddress returns number i of the range.
-func benchAddress(i int) netip.Addr {
-	base := netip.MustParsePrefix(benchRange).Addr().As4()
+// unpooledAddress returns number i of unpooledRange.
+func unpooledAddress(i int) netip.Addr {
+	base := netip.MustParsePrefix(unpooledRange).Addr().As4()
 	return netip.AddrFrom4([4]byte{base[0], base[1], byte((i + 1) >> 8), byte(i + 1)})
 }
 

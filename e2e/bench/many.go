@@ -73,7 +73,7 @@ func (e *env) makeKey(ctx context.Context) error {
 func (e *env) createMany(ctx context.Context, node string) ([]netip.Addr, error) {
 	addrs := make([]netip.Addr, manyOnOne)
 	for i := range addrs {
-		addrs[i] = benchAddress(i)
+		addrs[i] = unpooledAddress(i)
 	}
 	vips := e.fairlead.FairleadV1alpha1().VirtualIPs()
 	return addrs, parallel(len(addrs), func(i int) error {

@@ -47,8 +47,8 @@ func benchmarks() []benchmark {
 		{name: "settings_parse", about: "read a Service with 30 annotations", run: settingsParse},
 		{name: "allocate_idle", about: "Service created to address in its status, one at a time", lab: control, run: allocateIdle},
 		{name: "allocate_burst", about: "500 Services created at once", lab: control, run: burst(500, 5)},
-		{name: "allocate_burst_1000", about: "1,000 Services created at once", lab: control, run: burst(1000, 3)},
-		{name: "allocate_burst_5000", about: "5,000 Services created at once", lab: control, run: burst(5000, 1)},
+		{name: "allocate_burst_1000", about: "1,000 Services, 500 created at once", lab: control, run: burst(1000, 3)},
+		{name: "allocate_burst_5000", about: "5,000 Services, 500 created at once", lab: control, run: burst(5000, 1)},
 	}, append(layer2(), bgp()...)...)
 }
 
