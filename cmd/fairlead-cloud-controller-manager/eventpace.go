@@ -13,7 +13,7 @@ import (
 // The service controller sends two events for each Service. When hundreds of Services are made at once, these would cost
 // the API server as much as the addresses do; paced, they come later. A client holds at most a thousand that wait.
 const (
-	eventsPerSecond = 10
+	eventsPerSecond = 20
 	eventBurst      = 50
 )
 

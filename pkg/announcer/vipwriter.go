@@ -38,7 +38,7 @@ const (
 	statusBurst           = 40
 	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet: of Services made by the
 	// hundred, whose own writes the API server shall do first. A conflict does not wait: the Service needs another address.
-	firstWritesPerSecond = 2
+	firstWritesPerSecond = 5
 	firstBurst           = 8
 	// firstPause is the least that such a write waits for its next chance, jittered by half of it. The pauses grow with the
 	// number of those that wait, so that there are about chancesPerWrite of them for each that may go.
