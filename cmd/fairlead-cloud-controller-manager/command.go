@@ -72,7 +72,7 @@ func newCloud(config *appconfig.CompletedConfig) cloudprovider.Interface {
 		klog.ErrorS(err, "cannot start")
 		klog.FlushAndExit(klog.ExitFlushTimeout, 1)
 	}
-	config.Kubeconfig.Wrap(paceEvents(eventsPerSecond, eventBurst)) // of every client made from here on
+	config.Kubeconfig.Wrap(paceEvents()) // of every client made from here on
 	cloud, err := provider.New(cloudConfig, config.Kubeconfig, config.EventRecorder)
 	if err != nil {
 		klog.ErrorS(err, "cannot start")

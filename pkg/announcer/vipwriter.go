@@ -36,14 +36,16 @@ const (
 	// statusWritesPerSecond of one node, beyond statusBurst at once, where a status says what is not true any more.
 	statusWritesPerSecond = 20
 	statusBurst           = 40
-	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet: of Services made by the
-	// hundred, whose own writes the API server shall do first. A conflict does not wait: the Service needs another address.
-	firstWritesPerSecond = 5
+	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet and more addresses have come in the
+	// last arrivalRest: of Services made by the hundred, whose own writes the API server shall do first. A conflict does
+	// not wait: the Service needs another address.
+	firstWritesPerSecond = 2
 	firstBurst           = 8
+	arrivalRest          = 2 * time.Second
 	// firstPause is the least that such a write waits for its next chance, jittered by half of it. The pauses grow with the
-	// number of those that wait, so that there are about chancesPerWrite of them for each that may go.
-	firstPause      = time.Second
-	chancesPerWrite = 4
+	// number of those that wait, so that they ask chancesPerSecond times a second.
+	firstPause       = time.Second
+	chancesPerSecond = 50
 	// outrankedPause, jittered by half of it, is how long the name of a node with a claim no lower than this node's stands.
 	// Where gossip does not get through, two nodes announce for as long as that lasts, and must not write against each other
 	// all the time; but the other one may have died without a word.
@@ -68,6 +70,7 @@ type vipWriter struct {
 	mu      sync.Mutex
 	facts   map[string]vipFacts
 	waiting map[string]bool // first writes that have not had a chance
+	arrived time.Time       // when there was last something to say of an address for the first time
 }
 
 func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetrics) *vipWriter {
@@ -85,6 +88,9 @@ func newVIPWriter(self string, client vipPatcher, lister vipGetter, m *agentMetr
 // say replaces what this node has to say of the object, and has it written after the delay.
 func (w *vipWriter) say(name string, f vipFacts, delay time.Duration) {
 	w.mu.Lock()
+	if _, known := w.facts[name]; !known {
+		w.arrived = w.now()
+	}
 	w.facts[name] = f
 	w.mu.Unlock()
 	w.queue.AddAfter(name, delay)
@@ -128,10 +134,11 @@ func (w *vipWriter) patch(vip *v1alpha1.VirtualIP) ([]byte, error) {
 	return statusPatch(vip, desiredStatus(w.self, vip.Status, f, w.now()))
 }
 
-func (w *vipWriter) inConflict(name string) bool {
+// givesWay tells whether the first write of an object waits for what gives other Services their addresses.
+func (w *vipWriter) givesWay(name string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.facts[name].conflict != ""
+	return w.facts[name].conflict == "" && w.now().Sub(w.arrived) < arrivalRest
 }
 
 // run writes until ctx is done, then ends its workers and returns.
@@ -170,10 +177,12 @@ func (w *vipWriter) write(ctx context.Context, name string) error {
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	if patch, err := w.patch(vip); err != nil || patch == nil {
-		return err
+	if !w.takeWaiting(name) { // what waits has something to write, which takes a while to find out
+		if patch, err := w.patch(vip); err != nil || patch == nil {
+			return err
+		}
 	}
-	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && !w.inConflict(name) {
+	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && w.givesWay(name) {
 		if !w.first.TryAccept() {
 			pause := w.untilChance(name)
 			w.queue.AddAfter(name, pause/2+rand.N(pause))
@@ -182,10 +191,16 @@ func (w *vipWriter) write(ctx context.Context, name string) error {
 	} else if err := w.pace.Wait(ctx); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	delete(w.waiting, name)
-	w.mu.Unlock()
 	return w.send(ctx, vip.Name)
+}
+
+// takeWaiting takes the object out of those that wait, and reports whether it was among them.
+func (w *vipWriter) takeWaiting(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waited := w.waiting[name]
+	delete(w.waiting, name)
+	return waited
 }
 
 // untilChance counts the object among those that wait, and returns how long.
@@ -193,7 +208,7 @@ func (w *vipWriter) untilChance(name string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting[name] = true
-	return max(firstPause, time.Duration(len(w.waiting))*time.Second/(chancesPerWrite*firstWritesPerSecond))
+	return max(firstPause, time.Duration(len(w.waiting))*time.Second/chancesPerSecond)
 }
 
 // send computes the patch anew, for much may have changed while it waited for its turn.

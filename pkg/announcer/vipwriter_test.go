@@ -265,7 +265,7 @@ func TestBurstIsPaced(t *testing.T) {
 		all              time.Duration
 	}{
 		{"takeovers", v1alpha1.VirtualIPStatus{Node: "n2", Term: 1}, statusBurst, statusWritesPerSecond, 200 / statusWritesPerSecond * time.Second},
-		{"first announcements", v1alpha1.VirtualIPStatus{}, firstBurst, firstWritesPerSecond, 2 * 200 / firstWritesPerSecond * time.Second},
+		{"first announcements", v1alpha1.VirtualIPStatus{}, firstBurst, firstWritesPerSecond, arrivalRest + 200/statusWritesPerSecond*time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			statuses := map[string]v1alpha1.VirtualIPStatus{}
