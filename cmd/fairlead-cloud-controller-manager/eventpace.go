@@ -50,7 +50,7 @@ func (p *eventPace) RoundTrip(request *http.Request) (*http.Response, error) {
 		if err := p.turns.take(request); err != nil {
 			return nil, err
 		}
-	case request.Method != http.MethodGet && !strings.Contains(request.URL.Path, "/leases/"):
+	case request.Method != http.MethodGet && !strings.HasPrefix(request.URL.Path, "/apis/coordination.k8s.io/"):
 		p.turns.note()
 	}
 	return p.next.RoundTrip(request)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/fairlead-io/fairlead/pkg/access"
@@ -36,8 +37,8 @@ type accessKeeper struct {
 	wake    wake.Signal
 
 	mu      sync.Mutex
-	limited map[string]bool // names of the VirtualIPs where some clients are refused
-	known   map[string]bool // those whose rules are or were in place, and those that have been without any
+	limited map[string]bool      // names of the VirtualIPs where some clients are refused
+	known   map[string]types.UID // of those whose rules are or were in place, and of those that have been without any
 	failure error
 	count   int
 }
@@ -45,7 +46,7 @@ type accessKeeper struct {
 func newAccessKeeper(vips func() []*v1alpha1.VirtualIP, changed func()) *accessKeeper {
 	return &accessKeeper{
 		table: access.New(), vips: vips, changed: changed, wake: wake.New(),
-		limited: map[string]bool{}, known: map[string]bool{},
+		limited: map[string]bool{}, known: map[string]types.UID{},
 	}
 }
 
@@ -64,7 +65,7 @@ func (k *accessKeeper) note(changed map[string]*v1alpha1.VirtualIP) {
 			k.limited[name] = true
 			continue
 		case vip != nil:
-			k.known[name] = true
+			k.known[name] = vip.UID
 		default:
 			delete(k.known, name)
 		}
@@ -80,7 +81,8 @@ func (k *accessKeeper) ready(vip *v1alpha1.VirtualIP) (ready bool, failure error
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.failure == nil && k.known[vip.Name], k.failure
+	uid, known := k.known[vip.Name]
+	return k.failure == nil && known && uid == vip.UID, k.failure
 }
 
 // changes counts how often the answers of ready have changed.
@@ -115,7 +117,7 @@ func (k *accessKeeper) run(ctx context.Context) {
 			k.look(ctx)
 			looked = time.Now()
 		}
-		timer.Reset(k.apply(ctx))
+		timer.Reset(min(k.apply(ctx), time.Until(looked.Add(accessCheck))))
 		select {
 		case <-ctx.Done():
 			return
@@ -148,9 +150,9 @@ func (k *accessKeeper) apply(parent context.Context) time.Duration {
 	k.mu.Lock()
 	changed := (err == nil) != (k.failure == nil)
 	k.failure = err
-	for _, name := range covered {
-		if err == nil && k.limited[name] && !k.known[name] {
-			k.known[name], changed = true, true
+	for name, uid := range covered {
+		if before, known := k.known[name]; err == nil && k.limited[name] && (!known || before != uid) {
+			k.known[name], changed = uid, true
 		}
 	}
 	if changed {
@@ -170,7 +172,8 @@ func (k *accessKeeper) apply(parent context.Context) time.Duration {
 }
 
 // accessEntries makes the rules out of the objects, and names those that have any.
-func accessEntries(vips []*v1alpha1.VirtualIP) (all []access.Entry, covered []string) {
+func accessEntries(vips []*v1alpha1.VirtualIP) (all []access.Entry, covered map[string]types.UID) {
+	covered = map[string]types.UID{}
 	for _, vip := range vips {
 		if !limited(vip) {
 			continue
@@ -179,7 +182,7 @@ func accessEntries(vips []*v1alpha1.VirtualIP) (all []access.Entry, covered []st
 		if err != nil {
 			continue
 		}
-		covered = append(covered, vip.Name)
+		covered[vip.Name] = vip.UID
 		for i := range vip.Spec.Services {
 			if c := &vip.Spec.Services[i]; limits(c.AccessControl) {
 				all = append(all, accessEntry(addr, c))

@@ -30,6 +30,7 @@ func TestFlushedRulesAreWrittenAgain(t *testing.T) {
 	}{
 		{"nothing changes", time.Hour},
 		{"VirtualIPs change", time.Second},
+		{"one changes just before the look", accessCheck - 2*time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			node := netnstest.New(t)
@@ -55,10 +56,13 @@ func TestFlushedRulesAreWrittenAgain(t *testing.T) {
 						t.Fatal(err)
 					}
 				})
-				for spent := time.Duration(0); spent < accessCheck+time.Second; spent += tc.changes {
-					pass(min(tc.changes, 2*accessCheck))
-					k.note(map[string]*v1alpha1.VirtualIP{limited.Name: limited})
+				for left := accessCheck + time.Second; left > 0; left -= tc.changes {
+					pass(min(tc.changes, left))
+					if tc.changes < left {
+						k.note(map[string]*v1alpha1.VirtualIP{limited.Name: limited})
+					}
 				}
+				pass(0)
 				if tables(t, node) != 1 {
 					t.Error("the rules were flushed and have not been written again")
 				}
@@ -74,6 +78,8 @@ func TestReadyOnceRulesStand(t *testing.T) {
 		vip.Spec.Services[0].Ports = []v1alpha1.ServicePort{{Protocol: corev1.ProtocolTCP, Port: 80}}
 		vip.Spec.Services[0].AccessControl = &v1alpha1.AccessControl{Deny: []string{"10.1.0.0/16"}}
 	})
+	another := limited.DeepCopy()
+	another.UID = "2"
 	node := netnstest.New(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -103,6 +109,7 @@ func TestReadyOnceRulesStand(t *testing.T) {
 			{"limited again", limited, true, 1, 1},
 			{"deleted", nil, false, 1, 0},
 			{"made anew", limited, false, 2, 1},
+			{"deleted and made anew at once", another, false, 3, 1},
 		} {
 			current.Store(step.vip)
 			k.note(map[string]*v1alpha1.VirtualIP{limited.Name: step.vip})

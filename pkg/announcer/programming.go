@@ -65,7 +65,7 @@ type programChecker struct {
 
 	mu      sync.Mutex
 	watched map[netip.Addr]*watched
-	queue   due.Queue[netip.Addr] // those watched that are not being looked at
+	queue   due.Queue[netip.Addr] // those watched; but while it is looked at only what is to be looked at again
 	wake    wake.Signal
 }
 
@@ -280,6 +280,8 @@ func (c *programChecker) judge(addr netip.Addr, found programming) bool {
 		w.verdict, pause = found, slowRecheck
 	}
 	pause = max(pause, time.Duration(len(c.watched))*perLook)
-	c.queue.Set(addr, now.Add(pause/2+rand.N(pause)))
+	if !c.queue.Has(addr) { // or else it is watched otherwise since the look, and looked at again at once
+		c.queue.Set(addr, now.Add(pause/2+rand.N(pause)))
+	}
 	return w.verdict != old
 }

@@ -33,7 +33,8 @@ type vipGetter interface {
 const (
 	// statusWriters is how many writes may be under way.
 	statusWriters = 4
-	// statusWritesPerSecond of one node, beyond statusBurst at once, where a status says what is not true any more.
+	// statusWritesPerSecond of one node, beyond statusBurst at once. A write waits for its turn where a status says what is not
+	// true any more; a first one takes a turn that is free.
 	statusWritesPerSecond = 20
 	statusBurst           = 40
 	// firstWritesPerSecond, beyond firstBurst at once, where a status says nothing yet and more addresses have come in the
@@ -69,7 +70,7 @@ type vipWriter struct {
 
 	mu      sync.Mutex
 	facts   map[string]vipFacts
-	waiting map[string]bool // first writes that have not had a chance
+	waiting map[string]bool // first writes that had no turn when they last asked
 	arrived time.Time       // when there was last something to say of an address for the first time
 }
 
@@ -134,13 +135,6 @@ func (w *vipWriter) patch(vip *v1alpha1.VirtualIP) ([]byte, error) {
 	return statusPatch(vip, desiredStatus(w.self, vip.Status, f, w.now()))
 }
 
-// givesWay tells whether the first write of an object waits for what gives other Services their addresses.
-func (w *vipWriter) givesWay(name string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.facts[name].conflict == "" && w.now().Sub(w.arrived) < arrivalRest
-}
-
 // run writes until ctx is done, then ends its workers and returns.
 func (w *vipWriter) run(ctx context.Context) {
 	var workers sync.WaitGroup
@@ -173,25 +167,39 @@ func (w *vipWriter) next(ctx context.Context) bool {
 
 // write sends one patch, if one is needed.
 func (w *vipWriter) write(ctx context.Context, name string) error {
+	waited := w.takeWaiting(name)
 	vip, err := w.lister.Get(name)
 	if err != nil {
 		return ignoreNotFound(err)
 	}
-	if !w.takeWaiting(name) { // what waits has something to write, which takes a while to find out
+	if !waited { // whether there is something to write takes a while to find out, and has been of what waited
 		if patch, err := w.patch(vip); err != nil || patch == nil {
 			return err
 		}
 	}
-	if vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && w.givesWay(name) {
-		if !w.first.TryAccept() {
-			pause := w.untilChance(name)
-			w.queue.AddAfter(name, pause/2+rand.N(pause))
-			return nil
-		}
-	} else if err := w.pace.Wait(ctx); err != nil {
+	if taken, err := w.takeTurn(ctx, vip); err != nil {
 		return err
+	} else if !taken {
+		pause := w.untilChance(name)
+		w.queue.AddAfter(name, pause/2+rand.N(pause))
+		return nil
 	}
 	return w.send(ctx, vip.Name)
+}
+
+// takeTurn waits for a turn to write, but a first write only takes one that is free.
+func (w *vipWriter) takeTurn(ctx context.Context, vip *v1alpha1.VirtualIP) (taken bool, err error) {
+	w.mu.Lock()
+	first := vip.Status.Node == "" && len(vip.Status.Conditions) == 0 && w.facts[vip.Name].conflict == ""
+	arriving := w.now().Sub(w.arrived) < arrivalRest
+	w.mu.Unlock()
+	switch {
+	case !first:
+		return true, w.pace.Wait(ctx)
+	case arriving:
+		return w.first.TryAccept(), nil
+	}
+	return w.pace.TryAccept(), nil
 }
 
 // takeWaiting takes the object out of those that wait, and reports whether it was among them.

@@ -294,6 +294,37 @@ func TestBurstIsPaced(t *testing.T) {
 	}
 }
 
+// TestFirstWritesKeepNobodyWaiting: of hundreds of new addresses the statuses come at leisure, also when no more arrive.
+func TestFirstWritesKeepNobodyWaiting(t *testing.T) {
+	statuses := map[string]v1alpha1.VirtualIPStatus{"old": {Node: "n1", Term: 1}}
+	for i := range 600 {
+		statuses[fmt.Sprint(i)] = v1alpha1.VirtualIPStatus{}
+	}
+	s := newVIPStore(statuses)
+	withWriter(t, s, func(w *vipWriter) {
+		for n, status := range statuses {
+			w.say(n, vipFacts{announcing: true, since: testTime(), term: max(1, status.Term), owner: "n1"}, 0)
+		}
+		time.Sleep(4 * arrivalRest)
+		w.say("old", vipFacts{announcing: true, since: testTime(), term: 2, owner: "n1"}, 0)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s.set(func() {
+			if s.writes == len(statuses) {
+				t.Error("all is written already: the test says nothing")
+			}
+			if got := s.objects["old"].Status; got.Term != 2 {
+				t.Errorf("status %+v, want term 2", got)
+			}
+		})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(w.waiting) > 0 {
+			t.Errorf("%d still wait", len(w.waiting))
+		}
+	})
+}
+
 // TestConflictsDoNotWait: first announcements are written at leisure, but a Service waits for another address.
 func TestConflictsDoNotWait(t *testing.T) {
 	statuses := map[string]v1alpha1.VirtualIPStatus{}

@@ -54,8 +54,11 @@ func (q *Queue[K]) Take(now time.Time) (key K, ok bool) {
 	return key, true
 }
 
-// Len returns the number of keys.
-func (q *Queue[K]) Len() int { return len(q.order.items) }
+// Has reports whether the key is in the queue.
+func (q *Queue[K]) Has(key K) bool {
+	_, ok := q.order.places[key]
+	return ok
+}
 
 type item[K comparable] struct {
 	key K
