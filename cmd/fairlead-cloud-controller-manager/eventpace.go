@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -47,7 +48,7 @@ func paceEvents() transport.WrapperFunc {
 func (p *eventPace) RoundTrip(request *http.Request) (*http.Response, error) {
 	switch {
 	case writesEvent(request):
-		if err := p.turns.take(request); err != nil {
+		if err := p.turns.take(request.Context()); err != nil {
 			return nil, err
 		}
 	case request.Method != http.MethodGet && !strings.HasPrefix(request.URL.Path, "/apis/coordination.k8s.io/"):
@@ -63,8 +64,8 @@ func (t *turns) note() {
 	t.wrote = time.Now()
 }
 
-// take waits for the request's turn.
-func (t *turns) take(request *http.Request) error {
+// take waits for the next turn.
+func (t *turns) take(ctx context.Context) error {
 	t.mu.Lock()
 	perSecond := rate.Limit(eventsPerSecond)
 	if time.Since(t.wrote) >= rest {
@@ -72,7 +73,7 @@ func (t *turns) take(request *http.Request) error {
 	}
 	t.limit.SetLimit(perSecond)
 	t.mu.Unlock()
-	return t.limit.Wait(request.Context())
+	return t.limit.Wait(ctx)
 }
 
 // WrappedRoundTripper lets client-go find the transport below.

@@ -131,8 +131,8 @@ func (c *cluster) startBackend(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	// kube-proxy may give a connection the port that the pod knows of one it closed in the last minute, and the pod then lets
-	// the first SYN go unanswered, wherever the address is announced: it is to forget at once.
+	// kube-proxy may give a connection the port that the pod knows of one it closed in the last minute. The pod then
+	// acknowledges that one, and the client sends its SYN anew, wherever the address is announced: the pod is to forget at once.
 	if _, err := c.lab.Exec(ctx, pod.Host(), "sh", "-c", "echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets"); err != nil {
 		return err
 	}

@@ -60,16 +60,14 @@ func (k *accessKeeper) note(changed map[string]*v1alpha1.VirtualIP) {
 		if is || k.limited[name] {
 			k.wake.Poke()
 		}
-		switch {
-		case is:
+		if is {
 			k.limited[name] = true
 			continue
-		case vip != nil:
-			k.known[name] = vip.UID
-		default:
-			delete(k.known, name)
 		}
 		delete(k.limited, name)
+		if delete(k.known, name); vip != nil {
+			k.known[name] = vip.UID
+		}
 	}
 }
 
